@@ -1,0 +1,37 @@
+"""Adam (Kingma and Ba, 2015), on the whole of θ at once."""
+
+import math
+from dataclasses import dataclass
+
+from .backend import namespace
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+BLOCK = 2**16  # elements; a block's temporaries then stay in the processor's cache
+
+
+@dataclass
+class Adam:
+    """m and v, running means of the gradient and of its square, like θ; t, the number of steps."""
+    m: object
+    v: object
+    t: int = 0
+
+    @classmethod
+    def like(cls, theta):
+        zeros = namespace(theta).zeros_like
+        return cls(zeros(theta), zeros(theta))
+
+    def ascend(self, theta, g, rate):
+        """θ += rate · m̂ / (√v̂ + ε), in place, m̂ = m/(1 − β1^t), v̂ = v/(1 − β2^t).     g (…,P) like θ"""
+        xp = namespace(theta)
+        self.t += 1
+        rate = rate / (1 - BETA1**self.t)
+        root = 1 / math.sqrt(1 - BETA2**self.t)
+        size = theta.shape[-1]
+        block = BLOCK if xp.__name__ == "numpy" else size
+        for start in range(0, size, block):
+            here = (..., slice(start, start + block))
+            g_, m, v = g[here], self.m[here], self.v[here]
+            m += (1 - BETA1) * (g_ - m)
+            v += (1 - BETA2) * (g_ * g_ - v)
+            theta[here] += rate * m / (xp.sqrt(v) * root + EPSILON)

@@ -1,0 +1,62 @@
+"""Which library an array belongs to, and the way to the GPU and back.
+
+The mathematics never names a library: it asks its arguments (`namespace`), so that one
+program runs on NumPy, on CuPy, and under autograd's tracer.  Only this file knows CuPy.
+"""
+
+import ctypes
+import platform
+
+import numpy as np
+
+
+def namespace(x):
+    """The array library of x: numpy, cupy, array_api_strict, or autograd.numpy for a traced x."""
+    if hasattr(x, "__array_namespace__"):
+        return x.__array_namespace__()
+    import cupy  # before version 14 its arrays do not name their library
+    return cupy.get_array_module(x)
+
+
+def gpu():
+    """CuPy, ready to use.  Raises ValueError with what to install where there is none."""
+    try:
+        import cupy
+    except ImportError:
+        raise ValueError("--gpu needs CuPy, which is not installed: pip install 'microgmdgm[gpu]' "
+                         "(CUDA 13) or 'microgmdgm[gpu12]' (CUDA 12), or leave out --gpu") from None
+    if not cupy.cuda.is_available():
+        raise ValueError("--gpu needs an NVIDIA GPU with its driver, and CuPy finds none: "
+                         "leave out --gpu to run on the CPU")
+    return cupy
+
+
+def to_host(x):
+    """x as a NumPy array."""
+    return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
+
+
+def device_name(xp=np):
+    """The processor that xp computes on, in words."""
+    if xp is not np:
+        return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def keep_freed_memory():
+    """Ask glibc to keep freed memory instead of giving it back to the system.
+
+    A training step allocates and frees tens of megabytes; mapped and page-faulted anew each
+    time, they cost more than the arithmetic.  On other systems this does nothing.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, 2**30)
+    libc.mallopt(M_TOP_PAD, 2**26)

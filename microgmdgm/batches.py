@@ -1,0 +1,122 @@
+"""Minibatches: which examples, under which maps, and with what noise.
+
+All random numbers of a step are drawn here, in one place, by the Generator of each run; the
+rest of the package takes noise as an argument.  Every array has a leading run axis.
+"""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .augmentation import affine, affine_maps
+from .backend import namespace
+from .data import hide_labels
+from .recipes import MINIMUM_EPOCH
+
+
+@dataclass
+class Task:
+    """What there is to learn from: x (N,X), on the device, of which `white` is the largest value,
+    and for each run the rows that keep their label, (R,L), their slots (R,L), and all others (R,U)."""
+    x: object
+    white: float
+    image_shape: tuple | None
+    pixels: object          # the columns of x that the model sees
+    labelled: np.ndarray
+    slots: np.ndarray
+    unlabelled: np.ndarray
+    length: float           # the mean length of x
+
+    @classmethod
+    def prepare(cls, data, labelled_classes, labels_per_class, rngs, minimum_sd, xp=np):
+        """Hide the labels of `data`, run by run, and leave out the pixels whose standard deviation,
+        in [0, 1], is at most minimum_sd.  Raises ValueError where there are too few labels."""
+        x = data.x_train
+        hidden = [hide_labels(data.y_train, labelled_classes, labels_per_class, rng) for rng in rngs]
+        labelled, slots = (np.stack(arrays) for arrays in zip(*hidden))
+        unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
+        pixels = np.flatnonzero(x.std(axis=0) / data.white > minimum_sd)
+        length = float(np.sqrt((np.square(x[:, pixels] / data.white)).sum(axis=1)).mean())
+        return cls(xp.asarray(x), data.white, data.image_shape, pixels, labelled, slots, unlabelled, length)
+
+    def repeat(self, times):
+        """Each run `times` times in a row."""
+        return replace(self, **{name: np.repeat(getattr(self, name), times, axis=0)
+                                for name in ("labelled", "slots", "unlabelled")})
+
+
+@dataclass
+class Batch:
+    """A minibatch with all of its noise.  Rows: U unlabelled examples, then L labelled ones."""
+    x: object               # (R,U+L,X) what the bound explains, binarised
+    tx: object              # (R,U+L,X) what q(y|x) sees
+    t2x: object             # (R,U,X) the same under other maps
+    labels: object          # (R,L) slots
+    u: object               # (R,U) uniform, which chooses the classes of the sparse sum
+    d: object               # (R,U,X) the random direction that the adversarial one starts from
+    eps: object             # (R,P,Z) the noise of z
+
+
+def draw_batch(rng, model, recipe, task, rows, slots, joint):
+    """The minibatch of one run: `rows` of the data, of which the last len(slots) are labelled."""
+    xp = namespace(task.x)
+    N, U = len(rows), len(rows) - len(slots)
+
+    def uniform(*shape):
+        return xp.asarray(rng.random(shape, dtype=np.float32))
+    grey = xp.asarray(task.x[xp.asarray(rows)], dtype=xp.float32) * (1 / task.white)
+    x = t2x = d = u = eps = None
+    tx = grey[:, task.pixels]
+    if joint:
+        noise = uniform(*tx.shape)
+        x = xp.asarray(noise < tx, dtype=xp.float32) if model.likelihood == "bernoulli" else tx + noise / task.white
+        tx = x
+        u = uniform(U)
+        pairs = U * (model.K if recipe.sum_over_y == "exact" else 2) + len(slots)
+        eps = xp.asarray(rng.standard_normal((recipe.samples * pairs, model.Z), dtype=np.float32))
+    if recipe.gamma:
+        tx, t2x = grey, grey[:U]
+        if task.image_shape:
+            images = xp.reshape(grey, (N, *task.image_shape))
+            maps = affine_maps(2 * uniform(N + U, 6) - 1, task.image_shape)
+            tx, t2x = affine(images, maps[:N]), affine(images[:U], maps[N:])
+        tx, t2x = tx[:, task.pixels], t2x[:, task.pixels]
+        d = uniform(*t2x.shape) - 0.5
+    return Batch(x, tx, t2x, xp.asarray(slots), u, d, eps)
+
+
+def epoch_size(recipe, task):
+    """Unlabelled and labelled examples in a batch, and batches in an epoch."""
+    U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
+    U = min(recipe.unlabelled_batch, U_all)
+    L = min(recipe.labelled_batch if U else recipe.unlabelled_batch, L_all)
+    return U, L, max(U_all or L_all, MINIMUM_EPOCH) // (U or L)
+
+
+def batches(rngs, model, recipe, task, joint):
+    """The minibatches of one epoch, drawn by a second thread while the first one computes."""
+    R, U_all = task.unlabelled.shape
+    L_all = task.labelled.shape[1]
+    U, L, steps = epoch_size(recipe, task)
+    passes = math.ceil(steps * U / max(U_all, 1))
+    orders = [np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)]) for rng in rngs]
+
+    def draw(step):
+        runs = []
+        for r, (rng, order) in enumerate(zip(rngs, orders)):
+            chosen = rng.integers(0, L_all, L) if L else np.zeros(0, int)
+            rows = np.concatenate([task.unlabelled[r, order[step * U:(step + 1) * U]], task.labelled[r, chosen]])
+            runs.append(draw_batch(rng, model, recipe, task, rows, task.slots[r, chosen], joint))
+        xp = namespace(task.x)
+        return Batch(*(None if arrays[0] is None else xp.stack(arrays)
+                       for arrays in zip(*(vars(run).values() for run in runs))))
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(draw, 0)
+        for step in range(steps):
+            batch = following.result()
+            if step + 1 < steps:
+                following = pool.submit(draw, step + 1)
+            yield batch

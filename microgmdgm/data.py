@@ -1,0 +1,170 @@
+"""MNIST, scikit-learn's digits, or any .npz; and hiding labels and whole classes.
+
+MNIST is looked for in --data-dir, in the folder that the environment variable MICROGMDGM_DATA
+names, in the user's cache, and then downloaded to that cache.  The content of every file is
+checked by its SHA-256, whether it lies there gzipped or not.
+"""
+
+import gzip
+import hashlib
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ENVIRONMENT = "MICROGMDGM_DATA"
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/",
+           "https://storage.googleapis.com/cvdf-datasets/mnist/")
+FILES = {  # name: SHA-256 of the decompressed file
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+GZIPPED = {  # name: SHA-256 of the gzipped file as the mirrors serve it
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+
+
+class DataError(ValueError):
+    """Data that cannot be had or is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """x (N,X) uint8 in 0…white or float, y (N,) classes 0…C−1, for training and for testing.
+    image_shape is (h, w), or None for data that are no images."""
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    image_shape: tuple | None
+    white: float = 255.0  # the largest value that x can take: x / white lies in [0, 1]
+
+    @property
+    def C(self):
+        """The number of true classes."""
+        return int(self.y_train.max()) + 1
+
+
+def load(dataset, data_dir=None, progressbar=False):
+    """The data set "mnist" or "digits".  Raises DataError where it cannot be had."""
+    if dataset == "digits":
+        return digits()
+    if dataset == "mnist":
+        return mnist(data_dir, progressbar)
+    raise DataError(f"the data set must be mnist or digits, not {dataset!r}")
+
+
+def digits():
+    """scikit-learn's 8×8 digits: 1,797 images, of which every third is held out for testing."""
+    from sklearn.datasets import load_digits
+    bunch = load_digits()
+    x, y = bunch.data.astype(np.uint8), bunch.target.astype(np.int64)
+    test = np.arange(len(x)) % 3 == 2
+    return Data("digits", x[~test], y[~test], x[test], y[test], (8, 8), 16.0)
+
+
+def mnist(data_dir=None, progressbar=False):
+    """The original MNIST: 60,000 training and 10,000 test images of 28×28."""
+    folder = data_dir or os.environ.get(ENVIRONMENT)
+    if folder:
+        arrays = [parse_idx(_read(Path(folder), name), name) for name in FILES]
+    else:
+        arrays = [parse_idx(_download(name, progressbar), name) for name in FILES]
+    x_train, y_train, x_test, y_test = arrays
+    return Data("mnist", x_train.reshape(len(x_train), -1), y_train.astype(np.int64),
+                x_test.reshape(len(x_test), -1), y_test.astype(np.int64), (28, 28))
+
+
+def parse_idx(content, name):
+    """The array in an IDX file of unsigned bytes: two zero bytes, 8 (the type), the number of
+    dimensions, each size as a big-endian 32-bit integer, then the values.  Raises DataError."""
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise DataError(f"{name} is not an IDX file of bytes: it must begin with 00 00 08, "
+                        f"but begins with {content[:3].hex(' ') or 'nothing'}")
+    ndim = content[3]
+    header = 4 + 4 * ndim
+    shape = struct.unpack(f">{ndim}I", content[4:header]) if len(content) >= header else ()
+    if len(shape) != ndim or len(content) - header != int(np.prod(shape)):
+        raise DataError(f"{name} is truncated: its header promises shape {shape}, "
+                        f"but {max(len(content) - header, 0)} bytes follow")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _read(folder, name):
+    """The verified content of one file of MNIST in a folder, gzipped or not."""
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return _verify(path, name)
+    missing = [n for n in FILES if not any((folder / f).is_file() for f in (n, f"{n}.gz"))]
+    raise DataError(f"{folder} must hold the four files of MNIST, gzipped or not; "
+                    f"it lacks {', '.join(missing)} (with or without .gz)")
+
+
+def _verify(path, name):
+    """The decompressed content of path, if its SHA-256 is that of the original."""
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}; delete it and download it again") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != FILES[name]:
+        if content[:3] != b"\0\0\x08":
+            parse_idx(content, str(path))
+        raise DataError(f"{path} is not the original: expected SHA-256 {FILES[name]}, "
+                        f"found {found}; delete it and download it again")
+    return content
+
+
+def _download(name, progressbar):
+    """The verified content of one file, from the user's cache or the first mirror that has it."""
+    import pooch
+    cache = pooch.os_cache("microgmdgm")
+    errors = []
+    for mirror in MIRRORS:
+        try:
+            path = pooch.retrieve(f"{mirror}{name}.gz", known_hash=GZIPPED[name], fname=f"{name}.gz",
+                                  path=cache, progressbar=progressbar)
+            return _verify(Path(path), name)
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
+            errors.append(f"{mirror}: {str(error).splitlines()[0]}")
+    raise DataError(f"MNIST is neither in {cache} nor can it be downloaded ({'; '.join(errors)}); put the four "
+                    f"files into a folder and name it with --data-dir or {ENVIRONMENT}, or use --dataset digits")
+
+
+def hide_labels(y, labelled_classes, labels_per_class, rng):
+    """Which examples keep their label: (indices (L,), slots (L,)), `labels_per_class` of each labelled
+    class at random, or all where it is None.  The i-th labelled class has slot i.
+    Raises ValueError where there are too few."""
+    if labels_per_class is None:
+        keep = [np.flatnonzero(y == label) for label in labelled_classes]
+        return np.concatenate(keep), np.repeat(np.arange(len(keep)), [len(k) for k in keep])
+    keep = []
+    for label in labelled_classes:
+        members = np.flatnonzero(y == label)
+        if labels_per_class > len(members):
+            raise ValueError(f"class {label} has {len(members)} training examples, "
+                             f"fewer than the {labels_per_class} labels asked for")
+        keep.append(rng.choice(members, labels_per_class, replace=False))
+    slots = np.repeat(np.arange(len(labelled_classes)), labels_per_class)
+    return np.concatenate([*keep, np.empty(0)]).astype(np.int64), slots
+
+
+def slot_prior(C, labelled, extra):
+    """π over the slots: 1/C for each of the labelled classes, which come first; what is left is
+    shared equally by the slots of the C − labelled other classes and the extra ones."""
+    hidden = C - labelled + extra
+    if labelled == C and extra:
+        raise ValueError(f"all {C} classes are labelled, so that their prior leaves nothing for "
+                         f"{extra} extra slots: use --extra-classes 0")
+    return (1 / C,) * labelled + ((C - labelled) / C / max(hidden, 1),) * hidden

@@ -1,0 +1,109 @@
+"""Densities, entropies and divergences, each with its pullback.
+
+Everything stays in logs: a class probability is a log-softmax, a Bernoulli mean a logit, a
+variance its logarithm `logvar`.  Nothing is clipped and no small number is added inside a
+logarithm.  Sums run over the last axis, so that a density has one value an example.
+"""
+
+import math
+
+from .backend import namespace
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def gaussian(mu, logvar, *, x):
+    """log N(x; μ, σ²) = −½ Σ_d [log 2π + log σ² + (x − μ)² / σ²].     all (…,N,D) -> (…,N)"""
+    xp = namespace(mu)
+    precision = xp.exp(-logvar)
+    scaled = (x - mu) * precision
+    squares = (x - mu) * scaled
+
+    def pullback(dlog_p):
+        d = dlog_p[..., None]
+        return d * scaled, 0.5 * d * (squares - 1)
+    return -0.5 * xp.sum(LOG_2PI + logvar + squares, axis=-1), pullback
+
+
+def bernoulli(logits, *, x):
+    """log p(x) = Σ_d [x l − softplus(l)], p = 1/(1 + e^−l).     all (…,N,D) -> (…,N)
+    softplus(l) = max(l, 0) + log(1 + e^−|l|) neither overflows nor loses small values."""
+    xp = namespace(logits)
+    zero = xp.zeros((), dtype=logits.dtype)
+    softplus = xp.maximum(logits, zero) + xp.log1p(xp.exp(-xp.abs(logits)))
+
+    def pullback(dlog_p):
+        return dlog_p[..., None] * (x - sigmoid(logits))
+    return xp.sum(x * logits - softplus, axis=-1), pullback
+
+
+def sigmoid(l):
+    """1 / (1 + e^−l) = ½ + ½ tanh(l/2), which cannot overflow."""
+    return 0.5 + 0.5 * namespace(l).tanh(0.5 * l)
+
+
+def reparameterise(mu, logvar, *, eps):
+    """z = μ + σ·ε, ε ~ N(0, I).  Eq. 1.     all (…,P,Z)"""
+    noise = namespace(mu).exp(0.5 * logvar) * eps
+
+    def pullback(dz):
+        return dz, 0.5 * dz * noise
+    return mu + noise, pullback
+
+
+def gaussian_kl(mu, logvar, mu0, logvar0):
+    """KL(N(μ, σ²) ‖ N(μ0, σ0²)) = ½ Σ_d [log σ0²/σ² + (σ² + (μ − μ0)²)/σ0² − 1].     (…,P,Z) -> (…,P)"""
+    xp = namespace(mu)
+    precision0 = xp.exp(-logvar0)
+    ratio = xp.exp(logvar - logvar0)
+    scaled = (mu - mu0) * precision0
+    squares = (mu - mu0) * scaled
+
+    def pullback(dkl):
+        d = dkl[..., None]
+        dmu, dlogvar = d * scaled, 0.5 * d * (ratio - 1)
+        return dmu, dlogvar, -dmu, 0.5 * d * (1 - ratio - squares)
+    return 0.5 * xp.sum(logvar0 - logvar + ratio + squares - 1, axis=-1), pullback
+
+
+def standard_gaussian_kl(mu, logvar):
+    """KL(N(μ, σ²) ‖ N(0, I)) = ½ Σ_d [σ² + μ² − 1 − log σ²].     (…,P,Z) -> (…,P)"""
+    xp = namespace(mu)
+    var = xp.exp(logvar)
+
+    def pullback(dkl):
+        d = dkl[..., None]
+        return d * mu, 0.5 * d * (var - 1)
+    return 0.5 * xp.sum(var + mu * mu - 1 - logvar, axis=-1), pullback
+
+
+def log_softmax(logits):
+    """log q_k = l_k − log Σ_j e^{l_j}.     (…,N,K) -> (…,N,K)"""
+    xp = namespace(logits)
+    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+    log_q = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+
+    def pullback(dlog_q):
+        return dlog_q - xp.exp(log_q) * xp.sum(dlog_q, axis=-1, keepdims=True)
+    return log_q, pullback
+
+
+def entropy(log_q):
+    """H(q) = −Σ_k q_k log q_k.     log q (…,N,K) -> (…,N)"""
+    xp = namespace(log_q)
+    q = xp.exp(log_q)
+
+    def pullback(dH):
+        return -dH[..., None] * q * (1 + log_q)
+    return -xp.sum(q * log_q, axis=-1), pullback
+
+
+def cross_entropy(log_q, log_p):
+    """CE(q, p) = −Σ_k q_k log p_k = H(q) + KL(q ‖ p).     log q, log p (…,N,K) -> (…,N)"""
+    xp = namespace(log_p)  # log q may be a constant
+    q = xp.exp(log_q)
+
+    def pullback(dce):
+        d = -dce[..., None] * q
+        return d * log_p, d
+    return -xp.sum(q * log_p, axis=-1), pullback

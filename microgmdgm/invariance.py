@@ -1,0 +1,72 @@
+"""What the fast recipe adds to Eq. 2: q(y|x) should not change under small changes of x,
+and should use all classes as often as the prior says.
+
+    −γ [ ½ CE(q(·|tx), q(·|t′x)) + ½ CE(q(·|t′x), q(·|tx)) + CE(q(·|tx), q(·|tx + r))
+         + 4 KL(mean q(y|·) ‖ p(y)) ]
+
+t and t′ are random maps of the image (`data.affine`); r is the small change to which q(y|tx)
+is most sensitive, the virtual adversarial direction of Miyato et al. (2018).  In clustering:
+Hu et al. (2017), IMSAT.  The last term is the aggregate part of KL(q(y|x) ‖ p(y)) of Eq. 10.
+"""
+
+import math
+
+from .backend import namespace
+from .distributions import cross_entropy
+from .models import log_q_y
+
+BALANCE = 4.0  # weight of the balance term within the brackets
+
+
+def consistency(log_q, log_q2):
+    """Mean over rows of CE(q, q2).     (…,N,K), (…,N,K) -> (…)"""
+    xp = namespace(log_q2)
+    ce, ce_pullback = cross_entropy(log_q, log_q2)
+
+    def pullback(d):
+        return ce_pullback(d[..., None] / ce.shape[-1])
+    return xp.mean(ce, axis=-1), pullback
+
+
+def balance(log_q, *, prior):
+    """KL(mean over rows of q ‖ p(y)), about (K−1)/2N from sampling alone.     (…,N,K) -> (…)"""
+    xp = namespace(log_q)
+    log_prior = xp.asarray([math.log(p) for p in prior], dtype=log_q.dtype)
+    q = xp.exp(log_q)
+    mean = xp.mean(q, axis=-2, keepdims=True)
+    log_ratio = xp.log(mean) - log_prior
+
+    def pullback(d):
+        return d[..., None, None] * q * (log_ratio + 1) / q.shape[-2]
+    return xp.sum(mean * log_ratio, axis=(-2, -1)), pullback
+
+
+def adversarial(layers, log_q, *, x, d, length):
+    """r = length · g/‖g‖,  g = ∇_d KL(q(y|x) ‖ q(y|x + d)), one power iteration from a random
+    direction d of length 1.     log q (…,N,K), x, d (…,N,X) -> (…,N,X), a constant"""
+    xp = namespace(x)
+    d = d / xp.sqrt(xp.sum(d * d, axis=-1, keepdims=True))
+    log_q_d, pullback = log_q_y(layers, x + d, wrt="x")
+    _, g = pullback(-xp.exp(log_q))  # ∂KL / ∂ log q(y|x + d) = −q(y|x)
+    norm = xp.sqrt(xp.sum(g * g, axis=-1, keepdims=True))
+    return length * g / xp.where(norm > 0, norm, xp.ones((), dtype=norm.dtype))
+
+
+def invariance(log_q, log_q2, log_q_r, *, target, prior):
+    """The cross-entropies in the brackets above, and KL(mean q ‖ p(y)), which has weight BALANCE.
+    log q(y|tx), log q(y|t′x), log q(y|tx + r), each (…,N,K) -> (…), (…)
+    Adversarial training moves q(·|tx + r) towards a constant, the present log q(y|tx), target (…,N,K)."""
+    xp, N = namespace(log_q), log_q.shape[-2]
+    there, there_pullback = consistency(log_q, log_q2)
+    back, back_pullback = consistency(log_q2, log_q)
+    around, around_pullback = consistency(target, log_q_r)
+    kl, balance_pullback = balance(xp.concat([log_q, log_q2], axis=-2), prior=prior)
+
+    def pullback(dterms):
+        dce, dkl = dterms
+        dq, dq2 = there_pullback(0.5 * dce)
+        dq2_back, dq_back = back_pullback(0.5 * dce)
+        _, dq_r = around_pullback(dce)
+        dboth = balance_pullback(dkl)
+        return dq + dq_back + dboth[..., :N, :], dq2 + dq2_back + dboth[..., N:, :], dq_r
+    return (0.5 * there + 0.5 * back + around, kl), pullback

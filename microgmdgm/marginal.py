@@ -1,0 +1,78 @@
+"""Which (example, class) pairs stand for the sum over y of Eq. 10, and with what weight.
+
+The exact sum takes all K classes of each unlabelled example.  The sparse one takes the most
+probable class and one sample of the rest, with the weight (mass of the rest) / q(sample):
+its expectation over the sample is the exact sum, in value and in gradient (Liu et al., 2019,
+Rao-Blackwellized stochastic gradients).  It costs ever less as q(y|x) sharpens.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .backend import namespace
+
+NEGLIGIBLE = 1e-3  # where the rest has less mass than this, its sample is dropped
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """For each pair its row of x, its class y and the noise of its z: (…,P), (…,P), (…,P,Z).
+    weight (…,P_u) belongs to the unlabelled pairs, which stand first; the rest are labelled.
+    With several samples of z each pair stands `samples` times, at 1/samples of its weight."""
+    example: object
+    y: object
+    weight: object
+    eps: object = None
+    samples: int = 1
+
+
+def exact(log_q):
+    """All K pairs of each example, weight 1.     log q (…,N,K) -> Pairs of N·K"""
+    xp = namespace(log_q)
+    *runs, N, K = log_q.shape
+    pair = xp.broadcast_to(xp.arange(N * K), (*runs, N * K))
+    return Pairs(example=pair // K, y=pair % K, weight=xp.ones((*runs, N * K), dtype=log_q.dtype))
+
+
+def sparse(log_q, u):
+    """The most probable class, weight 1, and one of the rest.     log q (…,N,K), u (…,N) uniform -> Pairs of 2N
+    A dropped pair has weight 0, so that the number of pairs does not depend on the data."""
+    xp = namespace(log_q)
+    *runs, N, K = log_q.shape
+    classes = xp.arange(K)
+    top = xp.argmax(log_q, axis=-1)
+    rest = xp.where(classes == top[..., None], xp.zeros((), dtype=log_q.dtype), xp.exp(log_q))
+    mass = xp.sum(rest, axis=-1)
+    up_to = xp.asarray(classes[:, None] <= classes, dtype=log_q.dtype)
+    cumulative = rest @ up_to  # the inverse of the distribution function picks the sample
+    sample = xp.sum(xp.asarray(cumulative <= (u * mass)[..., None], dtype=top.dtype), axis=-1)
+    sample = xp.where(sample < K, sample, xp.asarray(K - 1, dtype=top.dtype))
+    q_sample = xp.sum(xp.where(classes == sample[..., None], rest, xp.zeros((), dtype=rest.dtype)), axis=-1)
+    kept = (mass > NEGLIGIBLE) & (q_sample > 0)
+    one = xp.ones((), dtype=mass.dtype)
+    weight = xp.where(kept, mass, 0 * mass) / xp.where(kept, q_sample, one)
+    example = xp.broadcast_to(xp.arange(N), (*runs, N))
+    return Pairs(example=xp.concat([example, example], axis=-1), y=xp.concat([top, sample], axis=-1),
+                 weight=xp.concat([0 * mass + 1, weight], axis=-1))
+
+
+def compact(pairs):
+    """Without the pairs of weight 0, on the CPU; runs of fewer pairs are filled up with weight 0."""
+    kept = pairs.weight > 0
+    P = int(kept.sum(axis=-1).max(initial=0))
+    order = np.argsort(~kept, axis=-1, kind="stable")[..., :P]
+    return Pairs(*(np.take_along_axis(a, order, axis=-1) for a in (pairs.example, pairs.y, pairs.weight)))
+
+
+def with_labelled(pairs, labels, U, samples=1):
+    """The pairs of U unlabelled examples, then those of the labelled ones, which follow in x.
+    labels (…,L); each pair `samples` times."""
+    xp = namespace(labels)
+    example = xp.broadcast_to(U + xp.arange(labels.shape[-1]), labels.shape)
+
+    def repeat(a):
+        return xp.concat([a] * samples, axis=-1) if samples > 1 else a
+    return replace(pairs, samples=samples, weight=repeat(pairs.weight) / samples,
+                   example=xp.concat([repeat(pairs.example), repeat(example)], axis=-1),
+                   y=xp.concat([repeat(pairs.y), repeat(labels)], axis=-1))

@@ -1,0 +1,130 @@
+"""A trained model: what it predicts, and how it is kept in a file."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from .distributions import sigmoid
+from .layers import halves
+from .marginal import exact
+from .models import Model, bound_given_y, decode, encode, log_q_y
+
+FORMAT = 1
+ROWS = 1000  # examples at a time, so that memory stays bounded
+
+
+@dataclass(frozen=True)
+class Trained:
+    """θ (P,) of a model, and how its X inputs lie in the data: x / white, and of its columns `pixels`.
+    The first slots are the labelled classes, in order; the rest were found."""
+    model: Model
+    theta: np.ndarray
+    pixels: np.ndarray
+    width: int
+    white: float
+    labelled_classes: tuple
+    image_shape: tuple | None = None
+
+    @property
+    def params(self):
+        return self.model.layout.views(self.theta)
+
+    def inputs(self, x):
+        """x (N,width) in the data's own units -> (N,X) in [0, 1].  Raises ValueError."""
+        x = np.asarray(x)
+        if x.ndim != 2 or x.shape[1] != self.width:
+            raise ValueError(f"x must have shape (N, {self.width}), as in training, not {x.shape}")
+        x = x[:, self.pixels].astype(self.theta.dtype) / self.theta.dtype.type(self.white)
+        if not np.isfinite(x).all():
+            raise ValueError("x must be finite, but holds NaN or infinity: fill or drop those rows")
+        return x
+
+    def predict_proba(self, x):
+        """q(y|x).     x (N,width) -> (N,K)"""
+        return np.concatenate([np.exp(log_q_y(self.params["q(y|x)"], part)[0]) for part in self._parts(x)])
+
+    def predict(self, x):
+        """The most probable slot.     x (N,width) -> (N,)"""
+        return self.predict_proba(x).argmax(axis=1)
+
+    def encode(self, x):
+        """The mean of q(z|x,y) under the most probable y.     x (N,width) -> (N,Z)"""
+        return np.concatenate([encode(self.params, x=part, y=y)[0][0] for part, y in self._with_slots(x)])
+
+    def reconstruct(self, x):
+        """The mean of p(x|z) at that z, in the data's units.     (N,width) -> (N,width)"""
+        return np.concatenate([self._decoded(encode(self.params, x=part, y=y)[0][0], y)
+                               for part, y in self._with_slots(x)])
+
+    def sample(self, n, y=None, seed=0):
+        """n means of p(x|z), z ~ p(z|y), in the data's units.     y a slot, or slots (n,); drawn from
+        p(y) where it is None -> (n,width)"""
+        rng = np.random.default_rng(seed)
+        if y is None:
+            y = rng.choice(self.model.K, n, p=np.array(self.model.prior) / sum(self.model.prior))
+        y = np.broadcast_to(y, (n,))
+        if n and not (0 <= y.min() and y.max() < self.model.K):
+            raise ValueError(f"slots go from 0 to {self.model.K - 1}, but y holds {y.min()} to {y.max()}")
+        z = rng.standard_normal((n, self.model.Z)).astype(self.theta.dtype)
+        if self.model.name == "gm-dgm":
+            mu, logvar = self.params["p(z|y)"]
+            z = mu[y] + np.exp(0.5 * logvar[y]) * z
+        return self._decoded(z, y)
+
+    def bound(self, x, seed=0):
+        """L(x), exact over y and with one sample of z, in nats.  Eq. 10.     x (N,width) -> (N,)"""
+        rng, bounds = np.random.default_rng(seed), []
+        for part in self._parts(x, ROWS // self.model.K + 1):
+            log_q, _ = log_q_y(self.params["q(y|x)"], part)
+            pairs = exact(log_q)
+            eps = rng.standard_normal((len(pairs.y), self.model.Z)).astype(self.theta.dtype)
+            L_xy, _ = bound_given_y(self.model, self.params, x=part, y=pairs.y, eps=eps, example=pairs.example)
+            each = np.exp(log_q) * (L_xy.reshape(log_q.shape) - log_q)
+            bounds.append(each.sum(axis=1))
+        return np.concatenate(bounds)
+
+    def _parts(self, x, rows=ROWS):
+        x = np.asarray(x)
+        return (self.inputs(x[i:i + rows]) for i in range(0, max(len(x), 1), rows))
+
+    def _with_slots(self, x):
+        return ((part, log_q_y(self.params["q(y|x)"], part)[0].argmax(axis=1)) for part in self._parts(x))
+
+    def _decoded(self, z, y):
+        h, _ = decode(self.model, self.params, z, y=y)
+        mean = sigmoid(h) if self.model.likelihood == "bernoulli" else halves(h)[0][0]
+        x = np.zeros((len(z), self.width), dtype=self.theta.dtype)
+        x[:, self.pixels] = mean * self.white
+        return x
+
+    def save(self, path):
+        """Write the model as an .npz without pickle, whole or not at all."""
+        path = Path(path)
+        settings = {"format": FORMAT, "model": asdict(self.model), "width": self.width, "white": self.white,
+                    "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape}
+        partial = path.with_name(path.name + ".partial")
+        with open(partial, "wb") as file:
+            np.savez(file, theta=self.theta, pixels=self.pixels, settings=json.dumps(settings))
+        os.replace(partial, path)
+
+
+def load(path):
+    """The model that `Trained.save` wrote.  Raises ValueError where path holds none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            theta, pixels, settings = file["theta"], file["pixels"], json.loads(str(file["settings"]))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} is not a model saved by microgmdgm: {error}") from None
+    if settings.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {settings.get('format')}, but this version reads format {FORMAT}")
+    model = Model(**{**settings["model"], "prior": tuple(settings["model"]["prior"])})
+    if theta.shape != (model.layout.size,) or pixels.shape != (model.X,):
+        raise ValueError(f"{path} is damaged: θ must have {model.layout.size} elements and there must be "
+                         f"{model.X} pixels, not {theta.shape} and {pixels.shape}")
+    shape = settings["image_shape"]
+    return Trained(model, theta, pixels, settings["width"], settings["white"],
+                   tuple(settings["labelled_classes"]), tuple(shape) if shape else None)

@@ -1,0 +1,157 @@
+"""The training loop, in plain sight.
+
+Bounds are maximised: Adam ascends.  θ (R,P) trains R runs, each with its own seed and its own
+labels, as one array program; on a GPU that costs little more than one run.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import marginal
+from .adam import Adam
+from .backend import keep_freed_memory, namespace, to_host
+from .batches import batches, epoch_size
+from .invariance import BALANCE, adversarial, invariance
+from .models import at, log_q_y, objective
+from .parameters import Layout, add
+
+
+class Diverged(ArithmeticError):
+    """The bound has become NaN or infinite."""
+
+
+def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, choose, perturb, decay=0.0):
+    """What is maximised: Eq. 2, less γ times invariance and balance, plus the prior on the weights.
+    choose(log q) gives the pairs of the sum over y (None leaves the bound out, for q(y|x) alone);
+    perturb(layers, log q, tx) gives the adversarial r and its target.     θ (…,P) -> {term: (…)}, whose "objective"
+    is the sum, and the pullback to θ"""
+    xp = namespace(theta)
+    params = layout.views(theta)
+    layers = params["q(y|x)"]
+    N, L = batch.tx.shape[-2], batch.labels.shape[-1]
+    U = N - L
+    seen = batch.tx if not gamma else xp.concat([batch.tx, batch.t2x], axis=-2)
+    log_q, q_pullback = log_q_y(layers, seen, wrt="W")
+    log_q_u, log_q_x = log_q[..., :U, :], log_q[..., :N, :]
+
+    terms = {}
+    if choose:
+        (terms["L(x)"], terms["L(x,y)"], terms["log q(y|x)"]), eq2_pullback = objective(
+            model, params, log_q_x, x=batch.x, labels=batch.labels, pairs=choose(log_q_u))
+        value = terms["L(x)"] + terms["L(x,y)"] + alpha * terms["log q(y|x)"]
+    else:
+        log_q_l, label_pullback = at(log_q_x[..., U:, :], batch.labels)
+        terms["log q(y|x)"] = xp.sum(log_q_l, axis=-1) / max(L, 1)
+        value = alpha * terms["log q(y|x)"]
+    if gamma:
+        tx_u = batch.tx[..., :U, :]
+        r, target = perturb(layers, log_q_u, tx_u)
+        log_q_r, r_pullback = log_q_y(layers, tx_u + r, wrt="W")
+        (terms["invariance"], terms["balance"]), invariance_pullback = invariance(
+            log_q_u, log_q[..., N:, :], log_q_r, target=target, prior=model.prior)
+        value = value - gamma * (terms["invariance"] + BALANCE * terms["balance"])
+    if decay:
+        kernels = layout.kernels(theta)
+        value = value - 0.5 * decay * xp.sum(kernels * theta * theta, axis=-1)
+    terms["objective"] = value
+
+    def pullback(d):
+        if choose:
+            dparams, dlog_q_x = eq2_pullback((d, d, alpha * d))
+        else:
+            dparams, dlog_q_l = {}, label_pullback(alpha * d[..., None] / max(L, 1))
+            dlog_q_x = xp.concat([xp.zeros_like(log_q_u), dlog_q_l], axis=-2)
+        if gamma:
+            dq, dq2, dq_r = invariance_pullback((-gamma * d, -gamma * BALANCE * d))
+            dlog_q_x = xp.concat([dlog_q_x[..., :U, :] + dq, dlog_q_x[..., U:, :], dq2], axis=-2)
+            dparams = add(dparams, {"q(y|x)": r_pullback(dq_r)[0]})
+        dparams = add(dparams, {"q(y|x)": q_pullback(dlog_q_x)[0]})
+        dtheta = layout.flatten(dparams, like=theta)
+        return dtheta - decay * d[..., None] * kernels * theta if decay else dtheta
+    return terms, pullback
+
+
+@dataclass
+class State:
+    """Everything that a step changes: θ (R,P), Adam's moments, the generators; and epochs done."""
+    layout: object
+    theta: object
+    adam: Adam
+    rngs: list
+    epoch: int = 0
+
+    def chosen(self, runs):
+        """The state of some of the runs alone."""
+        xp = namespace(self.theta)
+        rows = xp.asarray(runs)
+        adam = Adam(self.adam.m[rows], self.adam.v[rows], self.adam.t)
+        return State(self.layout, self.theta[rows], adam, [self.rngs[r] for r in runs], self.epoch)
+
+
+def run_epoch(state, model, recipe, task, joint):
+    """One epoch of steps, in place.     -> {term: its mean over the steps (R,)}"""
+    xp = namespace(state.theta)
+    U, L, steps = epoch_size(recipe, task)
+    N = task.x.shape[0]
+    alpha = 1.1 * N / max(task.labelled.shape[1], 1) if recipe.alpha is None else recipe.alpha
+    epochs = recipe.epochs if joint else 0
+    totals = {}
+    for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint)):
+        progress = (state.epoch + step / steps) / epochs if joint else 0.0
+
+        def choose(log_q):
+            pairs = marginal.exact(log_q) if recipe.sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
+            if recipe.sum_over_y == "sparse" and xp is np:
+                pairs = marginal.compact(pairs)
+            pairs = marginal.with_labelled(pairs, batch.labels, U, recipe.samples)
+            return replace(pairs, eps=batch.eps[..., :pairs.y.shape[-1], :])
+
+        def perturb(layers, log_q, tx):
+            r = adversarial(layers, log_q, x=tx, d=batch.d, length=recipe.adversarial_length * task.length)
+            return r, log_q
+        terms, pullback = value_and_pullback(
+            model, state.layout, state.theta, batch, alpha=alpha if L else 0.0,
+            gamma=recipe.gamma_at(progress) if U else 0.0, choose=choose if joint else None, perturb=perturb,
+            decay=1 / N if recipe.weight_prior else 0.0)
+        gradient = pullback(xp.ones_like(terms["objective"]))
+        if recipe.clip:
+            gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
+        state.adam.ascend(state.theta, gradient, recipe.rate_at(progress))
+        for name, value in terms.items():
+            totals[name] = totals.get(name, 0) + value
+        if xp is np and not np.isfinite(terms["objective"]).all():
+            raise Diverged(f"the objective became {terms['objective']} in epoch {state.epoch + 1}, step {step + 1}: "
+                           "try a smaller learning rate, or clip=1.0")
+    state.epoch += 1
+    return {name: total / steps for name, total in totals.items()}
+
+
+def train(model, recipe, task, rngs):
+    """Train one run a generator in rngs; yields (state, terms) after each epoch.
+
+    First come the classifier epochs: q(y|x) alone, `starts` rivals a run, of which after
+    `start_epochs` the one with the smallest balance term goes on (a large one tells that two
+    clusters share a slot, and needs no label to see); then the epochs on the whole model.
+    Raises Diverged when the objective becomes NaN or infinite."""
+    keep_freed_memory()
+    xp, R, S = namespace(task.x), len(rngs), recipe.starts
+    theta = np.stack([model.layout.initial(rng) for rng in rngs])
+
+    if recipe.classifier_epochs:
+        layout = Layout({"q(y|x)": model.layout.networks["q(y|x)"]})
+        rivals = [rng for run in rngs for rng in run.spawn(S)]
+        start = xp.asarray(np.stack([layout.initial(rng) for rng in rivals]))
+        state = State(layout, start, Adam.like(start), rivals)
+        for epoch in range(recipe.classifier_epochs):
+            terms = run_epoch(state, model, recipe, task.repeat(S) if len(state.rngs) > R else task, joint=False)
+            if len(state.rngs) > R and epoch + 1 >= recipe.start_epochs:
+                balance = to_host(terms["balance"]).reshape(R, S)
+                state = state.chosen(np.arange(R) * S + balance.argmin(axis=1))
+            yield state, terms
+        theta[:, model.layout.span("q(y|x)")] = to_host(state.theta)
+
+    theta = xp.asarray(theta)
+    state = State(model.layout, theta, Adam.like(theta), rngs)
+    for _ in range(recipe.epochs):
+        yield state, run_epoch(state, model, recipe, task, joint=True)

@@ -1,0 +1,33 @@
+"""Shared by all tests: a small model, a batch of it, and where MNIST is, if it is."""
+
+import os
+
+import numpy as np
+import pytest
+
+from microgmdgm.batches import Batch
+from microgmdgm.models import Model
+
+needs_mnist = pytest.mark.skipif("MICROGMDGM_DATA" not in os.environ,
+                                 reason="MICROGMDGM_DATA does not name a folder with MNIST")
+
+MODELS = [(name, likelihood) for name in ("gm-dgm", "m2") for likelihood in ("bernoulli", "gaussian")]
+
+
+def small_model(name="gm-dgm", likelihood="bernoulli", **sizes):
+    sizes = {"X": 7, "Z": 3, "H": 6, "hidden_layers": 2, **sizes}
+    return Model(name, (0.3, 0.3, 0.2, 0.2), likelihood=likelihood, **sizes)
+
+
+def random_theta(model, rng, runs=()):
+    """θ away from its start, where some gradients vanish."""
+    return 0.4 * rng.standard_normal((*runs, model.layout.size))
+
+
+def random_batch(model, rng, runs=(), U=5, L=3, pairs=None):
+    """A batch in float64 with all of its noise."""
+    pairs = U * model.K + L if pairs is None else pairs
+    return Batch(x=(rng.random((*runs, U + L, model.X)) < 0.5).astype(float),
+                 tx=rng.random((*runs, U + L, model.X)), t2x=rng.random((*runs, U, model.X)),
+                 labels=rng.integers(0, 2, (*runs, L)), u=rng.random((*runs, U)),
+                 d=rng.standard_normal((*runs, U, model.X)), eps=rng.standard_normal((*runs, pairs, model.Z)))

@@ -1,0 +1,154 @@
+"""The whole of what is trained: its gradient with respect to all of θ, ten steps of it, and the
+promise of the run axis."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from microgmdgm import batches, data, invariance, marginal, recipes, training
+from microgmdgm.adam import Adam
+from microgmdgm.distributions import log_softmax
+from microgmdgm.gradcheck import check_pullback
+from microgmdgm.models import log_q_y
+from .conftest import MODELS, random_batch, random_theta, small_model
+
+
+def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0, decay=0.1, r=None, target=None):
+    """θ -> (objective, pullback), with every random choice fixed."""
+    def choose(log_q):
+        shape = np.zeros((*batch.u.shape, model.K))
+        pairs = marginal.with_labelled(marginal.exact(shape), batch.labels, batch.u.shape[-1], samples)
+        return replace(pairs, eps=batch.eps)
+
+    def function(theta):
+        terms, pullback = training.value_and_pullback(
+            model, model.layout, theta, batch, alpha=alpha, gamma=gamma, choose=choose if joint else None,
+            perturb=lambda *_: (r, target), decay=decay)
+        return terms["objective"], pullback
+    return function
+
+
+@pytest.mark.parametrize("runs", [(), (2,)], ids=["one run", "run axis"])
+@pytest.mark.parametrize("gamma", [0.0, 3.0])
+@pytest.mark.parametrize("hidden_layers", [2, 4])
+@pytest.mark.parametrize("name, likelihood", MODELS)
+def test_gradient_of_all_of_theta(name, likelihood, hidden_layers, gamma, runs):
+    rng = np.random.default_rng(1)
+    model = small_model(name, likelihood, hidden_layers=hidden_layers)
+    batch = random_batch(model, rng, runs)
+    target, _ = log_softmax(rng.standard_normal((*runs, 5, model.K)))
+    function = objective_of_theta(model, batch, gamma=gamma, r=rng.standard_normal(batch.t2x.shape), target=target)
+    rows = check_pullback(function, random_theta(model, rng, runs))
+    assert len(rows) == 2 and all(row.ok for row in rows)
+
+
+@pytest.mark.parametrize("joint, samples", [(False, 1), (True, 3)], ids=["q(y|x) alone", "three samples of z"])
+def test_gradient_of_other_forms(joint, samples):
+    rng = np.random.default_rng(2)
+    model = small_model()
+    batch = random_batch(model, rng, pairs=samples * (5 * model.K + 3))
+    target, _ = log_softmax(rng.standard_normal((5, model.K)))
+    function = objective_of_theta(model, batch, gamma=1.5, joint=joint, samples=samples,
+                                  r=rng.standard_normal(batch.t2x.shape), target=target)
+    assert all(row.ok for row in check_pullback(function, random_theta(model, rng)))
+
+
+def test_adversarial_direction_is_the_gradient_of_the_divergence():
+    """r is parallel to ∇_d KL(q(y|x) ‖ q(y|x + d)) by central differences, and has the length asked for."""
+    rng = np.random.default_rng(3)
+    model = small_model()
+    layers = model.layout.views(random_theta(model, rng))["q(y|x)"]
+    x, d = rng.random((2, 4, model.X))
+    d /= np.linalg.norm(d, axis=-1, keepdims=True)
+    log_q, _ = log_q_y(layers, x)
+    r = invariance.adversarial(layers, log_q, x=x, d=5 * d, length=0.7)
+
+    def divergence(d):
+        return (np.exp(log_q) * (log_q - log_q_y(layers, x + d)[0])).sum(axis=-1)
+    slope = np.stack([(divergence(d + 1e-6 * e) - divergence(d - 1e-6 * e)) / 2e-6 for e in np.eye(model.X)], axis=-1)
+    np.testing.assert_allclose(r, 0.7 * slope / np.linalg.norm(slope, axis=-1, keepdims=True), rtol=1e-6, atol=1e-7)
+
+
+def tiny_task(rngs, recipe, labelled=(0, 1, 2, 8, 9), labels=10):
+    digits = data.digits()
+    task = batches.Task.prepare(digits, labelled, labels, rngs, recipe.minimum_sd)
+    K_extra = 5 if len(labelled) < 10 else 0
+    from microgmdgm.models import Model
+    return task, Model("gm-dgm", data.slot_prior(10, len(labelled), K_extra), len(task.pixels), Z=5, H=20)
+
+
+def test_ten_steps_of_adam_raise_the_objective_as_recorded():
+    """A loss curve: ten steps on one batch, to eight digits; no part of a step may change unnoticed."""
+    rng = np.random.default_rng(4)
+    model = small_model()
+    batch = random_batch(model, rng)
+    target, _ = log_softmax(rng.standard_normal((5, model.K)))
+    function = objective_of_theta(model, batch, gamma=1.0, r=rng.standard_normal(batch.t2x.shape), target=target)
+    theta = random_theta(model, rng)
+    adam, curve = Adam.like(theta), []
+    for _ in range(10):
+        value, pullback = function(theta)
+        curve.append(float(value))
+        adam.ascend(theta, pullback(np.ones(())), 0.01)
+    assert np.all(np.diff(curve) > 0)
+    np.testing.assert_allclose(curve, CURVE, rtol=1e-8)
+
+
+CURVE = [-22.598784321, -21.971340033, -21.432985749, -20.966417974, -20.572725288,
+         -20.226751865, -19.90414917, -19.607496432, -19.345449384, -19.101829345]
+
+
+@pytest.mark.parametrize("recipe", [
+    replace(recipes.FAST, epochs=1, classifier_epochs=1, starts=2, start_epochs=1),
+    replace(recipes.PAPER, epochs=1, sum_over_y="sparse"),
+    replace(recipes.PAPER, epochs=1, samples=2)], ids=["fast", "paper, sparse sum", "paper, two samples"])
+def test_two_runs_on_the_run_axis_are_two_single_runs(recipe, monkeypatch):
+    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
+
+    def last(seeds):
+        rngs = [np.random.default_rng(seed) for seed in seeds]
+        task, model = tiny_task(rngs, recipe)
+        for state, terms in training.train(model, recipe, task, rngs):
+            pass
+        return state.theta, terms
+    together, terms = last([5, 6])
+    for run, seed in enumerate((5, 6)):
+        alone, terms_alone = last([seed])
+        np.testing.assert_allclose(together[run], alone[0], atol=2e-4)
+        for name in terms:
+            np.testing.assert_allclose(terms[name][run], terms_alone[name][0], rtol=2e-4, atol=2e-4)
+
+
+def test_the_same_seed_gives_the_same_numbers_bit_for_bit(monkeypatch):
+    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
+    recipe = replace(recipes.FAST, epochs=1, classifier_epochs=1, starts=2, start_epochs=1)
+
+    def theta(seed):
+        rngs = [np.random.default_rng(seed)]
+        task, model = tiny_task(rngs, recipe)
+        *_, (state, _) = training.train(model, recipe, task, rngs)
+        return state.theta
+    assert np.array_equal(theta(7), theta(7))
+    assert not np.array_equal(theta(7), theta(8))
+
+
+@pytest.mark.parametrize("labelled, labels", [((), 0), ((0, 1, 2, 8, 9), 10), (range(10), 10), (range(10), None)],
+                         ids=["unsupervised", "semi-unsupervised", "semi-supervised", "supervised"])
+@pytest.mark.parametrize("recipe", [recipes.FAST, recipes.PAPER], ids=["fast", "paper"])
+def test_every_label_regime_trains(recipe, labelled, labels, monkeypatch):
+    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
+    recipe = replace(recipe, epochs=2, classifier_epochs=min(recipe.classifier_epochs, 1), starts=1)
+    rngs = [np.random.default_rng(0)]
+    task, model = tiny_task(rngs, recipe, tuple(labelled), labels)
+    values = [terms["objective"][0] for state, terms in training.train(model, recipe, task, rngs)]
+    assert np.isfinite(values).all() and values[-1] > values[-2]
+
+
+def test_a_diverging_run_stops_with_epoch_step_and_advice(monkeypatch):
+    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
+    recipe = replace(recipes.PAPER, epochs=3, learning_rate=1e12, clip=None)
+    rngs = [np.random.default_rng(0)]
+    task, model = tiny_task(rngs, recipe)
+    with pytest.raises(training.Diverged, match=r"epoch 1, step \d+.*smaller learning rate"), np.errstate(all="ignore"):
+        list(training.train(model, recipe, task, rngs))
