@@ -6,7 +6,7 @@ rest of the package takes noise as an argument.  Every array has a leading run a
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,11 +40,6 @@ class Task:
         pixels = np.flatnonzero(x.std(axis=0) / data.white > minimum_sd)
         length = float(np.sqrt((np.square(x[:, pixels] / data.white)).sum(axis=1)).mean())
         return cls(xp.asarray(x), data.white, data.image_shape, pixels, labelled, slots, unlabelled, length)
-
-    def repeat(self, times):
-        """Each run `times` times in a row."""
-        return replace(self, **{name: np.repeat(getattr(self, name), times, axis=0)
-                                for name in ("labelled", "slots", "unlabelled")})
 
 
 @dataclass

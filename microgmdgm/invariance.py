@@ -2,7 +2,7 @@
 and should use all classes as often as the prior says.
 
     −γ [ ½ CE(q(·|tx), q(·|t′x)) + ½ CE(q(·|t′x), q(·|tx)) + CE(q(·|tx), q(·|tx + r))
-         + 4 KL(mean q(y|·) ‖ p(y)) ]
+         + β KL(mean q(y|·) ‖ p(y)) ]
 
 t and t′ are random maps of the image (`data.affine`); r is the small change to which q(y|tx)
 is most sensitive, the virtual adversarial direction of Miyato et al. (2018).  In clustering:
@@ -14,8 +14,6 @@ import math
 from .backend import namespace
 from .distributions import cross_entropy
 from .models import log_q_y
-
-BALANCE = 4.0  # weight of the balance term within the brackets
 
 
 def consistency(log_q, log_q2):
@@ -53,7 +51,7 @@ def adversarial(layers, log_q, *, x, d, length):
 
 
 def invariance(log_q, log_q2, log_q_r, *, target, prior):
-    """The cross-entropies in the brackets above, and KL(mean q ‖ p(y)), which has weight BALANCE.
+    """The cross-entropies in the brackets above, and KL(mean q ‖ p(y)), which has weight β.
     log q(y|tx), log q(y|t′x), log q(y|tx + r), each (…,N,K) -> (…), (…)
     Adversarial training moves q(·|tx + r) towards a constant, the present log q(y|tx), target (…,N,K)."""
     xp, N = namespace(log_q), log_q.shape[-2]

@@ -10,14 +10,14 @@ class Recipe:
     name: str
     epochs: int                     # on all of the model
     classifier_epochs: int = 0      # before these: on q(y|x) alone, which is cheap
-    starts: int = 1                 # rival beginnings of q(y|x), of which the best balanced one goes on
-    start_epochs: int = 0           # how many of the classifier epochs they compete for
     unlabelled_batch: int = 100
     labelled_batch: int = 100
     learning_rate: float = 3e-4
+    classifier_rate: float = 2e-3   # the learning rate of the classifier epochs, constant
     decay_from: float = 1.0         # the share of the epochs after which the learning rate falls, linearly to 0
     alpha: float | None = None      # weight of the labels in Eq. 2; None: 1.1 N / N_labelled, as in the paper's code
     gamma: float = 0.0              # weight of invariance and balance
+    beta: float = 8.0               # weight of balance within them
     gamma_held: float = 0.0         # the share of the epochs for which γ is held
     gamma_gone: float = 0.0         # the share of the epochs at which it has fallen to gamma_end
     gamma_end: float = 0.0
@@ -31,8 +31,8 @@ class Recipe:
     def __post_init__(self):
         if self.sum_over_y not in ("exact", "sparse"):
             raise ValueError(f"the sum over y must be exact or sparse, not {self.sum_over_y!r}")
-        if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples, self.starts) < 1:
-            raise ValueError(f"epochs, batches, samples and starts must be at least 1: {self}")
+        if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples) < 1:
+            raise ValueError(f"epochs, batches and samples must be at least 1: {self}")
 
     def gamma_at(self, progress):
         """γ when a share `progress` of the epochs is done: held, then linearly to its end."""
@@ -49,7 +49,7 @@ class Recipe:
 MINIMUM_EPOCH = 12_000
 
 PAPER = Recipe("paper", epochs=200, weight_prior=True, clip=1.0, minimum_sd=0.1)
-FAST = Recipe("fast", epochs=12, classifier_epochs=8, starts=3, start_epochs=3,
-              unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.5,
-              alpha=50.0, gamma=50.0, gamma_held=0.5, gamma_gone=0.8, sum_over_y="sparse")
+FAST = Recipe("fast", epochs=10, classifier_epochs=6, classifier_rate=2e-3,
+              unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
+              alpha=10.0, gamma=50.0, gamma_held=0.4, gamma_gone=0.75, sum_over_y="sparse")
 RECIPES = {"paper": PAPER, "fast": FAST}

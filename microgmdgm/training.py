@@ -10,9 +10,9 @@ import numpy as np
 
 from . import marginal
 from .adam import Adam
-from .backend import keep_freed_memory, namespace, to_host
+from .backend import keep_freed_memory, namespace
 from .batches import batches, epoch_size
-from .invariance import BALANCE, adversarial, invariance
+from .invariance import adversarial, invariance
 from .models import at, log_q_y, objective
 from .parameters import Layout, add
 
@@ -21,7 +21,7 @@ class Diverged(ArithmeticError):
     """The bound has become NaN or infinite."""
 
 
-def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, choose, perturb, decay=0.0):
+def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choose, perturb, decay=0.0):
     """What is maximised: Eq. 2, less γ times invariance and balance, plus the prior on the weights.
     choose(log q) gives the pairs of the sum over y (None leaves the bound out, for q(y|x) alone);
     perturb(layers, log q, tx) gives the adversarial r and its target.     θ (…,P) -> {term: (…)}, whose "objective"
@@ -50,7 +50,7 @@ def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, choose, per
         log_q_r, r_pullback = log_q_y(layers, tx_u + r, wrt="W")
         (terms["invariance"], terms["balance"]), invariance_pullback = invariance(
             log_q_u, log_q[..., N:, :], log_q_r, target=target, prior=model.prior)
-        value = value - gamma * (terms["invariance"] + BALANCE * terms["balance"])
+        value = value - gamma * (terms["invariance"] + beta * terms["balance"])
     if decay:
         kernels = layout.kernels(theta)
         value = value - 0.5 * decay * xp.sum(kernels * theta * theta, axis=-1)
@@ -63,7 +63,7 @@ def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, choose, per
             dparams, dlog_q_l = {}, label_pullback(alpha * d[..., None] / max(L, 1))
             dlog_q_x = xp.concat([xp.zeros_like(log_q_u), dlog_q_l], axis=-2)
         if gamma:
-            dq, dq2, dq_r = invariance_pullback((-gamma * d, -gamma * BALANCE * d))
+            dq, dq2, dq_r = invariance_pullback((-gamma * d, -gamma * beta * d))
             dlog_q_x = xp.concat([dlog_q_x[..., :U, :] + dq, dlog_q_x[..., U:, :], dq2], axis=-2)
             dparams = add(dparams, {"q(y|x)": r_pullback(dq_r)[0]})
         dparams = add(dparams, {"q(y|x)": q_pullback(dlog_q_x)[0]})
@@ -81,12 +81,9 @@ class State:
     rngs: list
     epoch: int = 0
 
-    def chosen(self, runs):
-        """The state of some of the runs alone."""
-        xp = namespace(self.theta)
-        rows = xp.asarray(runs)
-        adam = Adam(self.adam.m[rows], self.adam.v[rows], self.adam.t)
-        return State(self.layout, self.theta[rows], adam, [self.rngs[r] for r in runs], self.epoch)
+    @classmethod
+    def start(cls, layout, theta, rngs):
+        return cls(layout, theta, Adam.like(theta), rngs)
 
 
 def run_epoch(state, model, recipe, task, joint):
@@ -112,12 +109,12 @@ def run_epoch(state, model, recipe, task, joint):
             return r, log_q
         terms, pullback = value_and_pullback(
             model, state.layout, state.theta, batch, alpha=alpha if L else 0.0,
-            gamma=recipe.gamma_at(progress) if U else 0.0, choose=choose if joint else None, perturb=perturb,
+            gamma=recipe.gamma_at(progress) if U else 0.0, beta=recipe.beta, choose=choose if joint else None, perturb=perturb,
             decay=1 / N if recipe.weight_prior else 0.0)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
-        state.adam.ascend(state.theta, gradient, recipe.rate_at(progress))
+        state.adam.ascend(state.theta, gradient, recipe.rate_at(progress) if joint else recipe.classifier_rate)
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np and not np.isfinite(terms["objective"]).all():
@@ -128,30 +125,18 @@ def run_epoch(state, model, recipe, task, joint):
 
 
 def train(model, recipe, task, rngs):
-    """Train one run a generator in rngs; yields (state, terms) after each epoch.
-
-    First come the classifier epochs: q(y|x) alone, `starts` rivals a run, of which after
-    `start_epochs` the one with the smallest balance term goes on (a large one tells that two
-    clusters share a slot, and needs no label to see); then the epochs on the whole model.
+    """Train one run a generator in rngs; yields (state, terms) after each epoch: first the
+    classifier epochs, on q(y|x) alone, then those on the whole model.
     Raises Diverged when the objective becomes NaN or infinite."""
     keep_freed_memory()
-    xp, R, S = namespace(task.x), len(rngs), recipe.starts
-    theta = np.stack([model.layout.initial(rng) for rng in rngs])
-
+    xp = namespace(task.x)
+    theta = xp.asarray(np.stack([model.layout.initial(rng) for rng in rngs]))
     if recipe.classifier_epochs:
-        layout = Layout({"q(y|x)": model.layout.networks["q(y|x)"]})
-        rivals = [rng for run in rngs for rng in run.spawn(S)]
-        start = xp.asarray(np.stack([layout.initial(rng) for rng in rivals]))
-        state = State(layout, start, Adam.like(start), rivals)
-        for epoch in range(recipe.classifier_epochs):
-            terms = run_epoch(state, model, recipe, task.repeat(S) if len(state.rngs) > R else task, joint=False)
-            if len(state.rngs) > R and epoch + 1 >= recipe.start_epochs:
-                balance = to_host(terms["balance"]).reshape(R, S)
-                state = state.chosen(np.arange(R) * S + balance.argmin(axis=1))
-            yield state, terms
-        theta[:, model.layout.span("q(y|x)")] = to_host(state.theta)
-
-    theta = xp.asarray(theta)
-    state = State(model.layout, theta, Adam.like(theta), rngs)
+        part = model.layout.span("q(y|x)")
+        state = State.start(Layout({"q(y|x)": model.layout.networks["q(y|x)"]}), xp.asarray(theta[:, part], copy=True), rngs)
+        for _ in range(recipe.classifier_epochs):
+            yield state, run_epoch(state, model, recipe, task, joint=False)
+        theta[:, part] = state.theta
+    state = State.start(model.layout, theta, rngs)
     for _ in range(recipe.epochs):
         yield state, run_epoch(state, model, recipe, task, joint=True)

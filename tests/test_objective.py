@@ -23,7 +23,7 @@ def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0,
 
     def function(theta):
         terms, pullback = training.value_and_pullback(
-            model, model.layout, theta, batch, alpha=alpha, gamma=gamma, choose=choose if joint else None,
+            model, model.layout, theta, batch, alpha=alpha, gamma=gamma, beta=4.0, choose=choose if joint else None,
             perturb=lambda *_: (r, target), decay=decay)
         return terms["objective"], pullback
     return function
@@ -100,7 +100,7 @@ CURVE = [-22.598784321, -21.971340033, -21.432985749, -20.966417974, -20.5727252
 
 
 @pytest.mark.parametrize("recipe", [
-    replace(recipes.FAST, epochs=1, classifier_epochs=1, starts=2, start_epochs=1),
+    replace(recipes.FAST, epochs=1, classifier_epochs=1),
     replace(recipes.PAPER, epochs=1, sum_over_y="sparse"),
     replace(recipes.PAPER, epochs=1, samples=2)], ids=["fast", "paper, sparse sum", "paper, two samples"])
 def test_two_runs_on_the_run_axis_are_two_single_runs(recipe, monkeypatch):
@@ -122,7 +122,7 @@ def test_two_runs_on_the_run_axis_are_two_single_runs(recipe, monkeypatch):
 
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit(monkeypatch):
     monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
-    recipe = replace(recipes.FAST, epochs=1, classifier_epochs=1, starts=2, start_epochs=1)
+    recipe = replace(recipes.FAST, epochs=1, classifier_epochs=1)
 
     def theta(seed):
         rngs = [np.random.default_rng(seed)]
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_numbers_bit_for_bit(monkeypatch):
 @pytest.mark.parametrize("recipe", [recipes.FAST, recipes.PAPER], ids=["fast", "paper"])
 def test_every_label_regime_trains(recipe, labelled, labels, monkeypatch):
     monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
-    recipe = replace(recipe, epochs=2, classifier_epochs=min(recipe.classifier_epochs, 1), starts=1)
+    recipe = replace(recipe, epochs=2, classifier_epochs=min(recipe.classifier_epochs, 1))
     rngs = [np.random.default_rng(0)]
     task, model = tiny_task(rngs, recipe, tuple(labelled), labels)
     values = [terms["objective"][0] for state, terms in training.train(model, recipe, task, rngs)]

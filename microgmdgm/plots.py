@@ -1,0 +1,105 @@
+"""The figures: Figure 2 of the paper, learning curves, samples per slot, the latent space."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .evaluation import contingency, majority_map
+
+MARKERS = "osD^v<>P*X"
+
+
+def slot_names(labelled_classes, K):
+    """Labelled classes under their own names, found slots as new-0, new-1, …"""
+    return [str(c) for c in labelled_classes] + [f"new-{k}" for k in range(K - len(labelled_classes))]
+
+
+def confusion(slots, classes, labelled_classes, K, C, title):
+    """Figure 2: rows are true classes, from 0 at the bottom, columns are slots, grouped by the class
+    most common in them; each row sums to 1.     slots, classes (N,) -> Figure"""
+    counts = contingency(slots, classes, K, C)
+    slot_map = majority_map(counts)
+    order = np.lexsort((np.arange(K), np.where(slot_map < 0, C, slot_map)))
+    share = counts[:, order] / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = np.array(slot_names(labelled_classes, K))[order]
+    figure = Figure(figsize=(2.2 + 0.62 * K, 1.9 + 0.52 * C), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1, origin="lower", aspect="auto")
+    for row in range(C):
+        for column in range(K):
+            if share[row, column] >= 0.005:
+                axes.text(column, row, f"{share[row, column]:.2f}", ha="center", va="center", fontsize=8,
+                          color="black" if share[row, column] > 0.55 else "white")
+    for column in np.flatnonzero(np.diff(slot_map[order])):
+        axes.axvline(column + 0.5, color="white", linewidth=1.5)
+    axes.set_xticks(range(K), [f"{name}\n→ {c if c >= 0 else 'empty'}" for name, c in zip(names, slot_map[order])],
+                    fontsize=8)
+    axes.set_yticks(range(C), [f"{c}" if c in labelled_classes else f"{c}  (never labelled)" for c in range(C)])
+    axes.set_xlabel("slot of the learnt y → most common class in it")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    figure.colorbar(image, ax=axes, label="share of the true class")
+    return figure
+
+
+def learning_curves(metrics, title):
+    """Accuracy, the bound and the collapse monitor by epoch, a line a run.     metrics: dicts of metrics.jsonl"""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    panels = (("accuracy", "accuracy on test data", "fraction"), ("L(x)", "bound on log p(x), training batches", "nats"),
+              ("mutual_information", "I(x; y) on test data", "nats"))
+    colours = {"gm-dgm": "#0072B2", "m2": "#D55E00"}
+    for axes, (figure_name, heading, unit) in zip(figure.subplots(1, 3), panels):
+        for run in sorted({(m["model"], m["seed"]) for m in metrics}):
+            points = [m for m in metrics if (m["model"], m["seed"]) == run and figure_name in m]
+            axes.plot([m["epoch"] for m in points], [m[figure_name] for m in points], label=f"{run[0]}, seed {run[1]}",
+                      color=colours[run[0]], linestyle="-" if run[0] == "gm-dgm" else "--", marker=".", alpha=0.8)
+        joint = [m["epoch"] for m in metrics if m["joint"]]
+        if joint and min(joint) > 1:
+            axes.axvline(min(joint) - 0.5, color="grey", linewidth=1, linestyle=":")
+        axes.set_title(heading)
+        axes.set_xlabel("epoch (left of the dotted line: q(y|x) alone)" if joint and min(joint) > 1 else "epoch")
+        axes.set_ylabel(unit)
+        axes.grid(alpha=0.3)
+    if len({(m["model"], m["seed"]) for m in metrics}) <= 12:
+        axes.legend(fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def samples(trained, title, columns=10, seed=0):
+    """A row of samples p(x|z) a slot, z ~ p(z|y).  For images."""
+    K, (h, w) = trained.model.K, trained.image_shape
+    x = trained.sample(K * columns, np.repeat(np.arange(K), columns), seed).reshape(K, columns, h, w)
+    canvas = x.transpose(0, 2, 1, 3).reshape(K * h, columns * w)
+    figure = Figure(figsize=(1.2 + 0.5 * columns, 0.8 + 0.5 * K), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=trained.white)
+    for k in range(1, K):
+        axes.axhline(k * h - 0.5, color="#bbbbbb", linewidth=0.6)
+    axes.set_yticks(np.arange(K) * h + h / 2, slot_names(trained.labelled_classes, K))
+    axes.set_xticks([])
+    axes.set_ylabel("slot")
+    axes.set_title(title)
+    return figure
+
+
+def latent(trained, x, classes, title, points=2000):
+    """The means of z of some test points in two dimensions (t-SNE), marked by true class."""
+    from sklearn.manifold import TSNE
+    x, classes = x[:points], classes[:points]
+    z = trained.encode(x)
+    place = TSNE(init="pca", perplexity=min(30, (len(z) - 1) / 3), random_state=0).fit_transform(z)
+    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
+    axes = figure.subplots()
+    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933", "#882255", "#444444", "#44AA99")
+    for c in np.unique(classes):
+        here = place[classes == c]
+        known = c in trained.labelled_classes
+        axes.scatter(*here.T, s=11, marker=MARKERS[c % 10], color=colours[c % 10], alpha=0.65,
+                     linewidths=0, label=f"{c}" if known else f"{c} (never labelled)")
+        axes.text(*np.median(here, axis=0), str(c), fontsize=15, weight="bold", ha="center", va="center",
+                  bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1})
+    axes.set_xlabel("first t-SNE coordinate")
+    axes.set_ylabel("second t-SNE coordinate")
+    axes.set_title(title)
+    axes.legend(title="true class", fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
