@@ -1,0 +1,128 @@
+"""The core under the strict array API and under CuPy: the same numbers as under NumPy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from microgmdgm import augmentation, invariance, marginal, training
+from microgmdgm.adam import Adam
+from microgmdgm.batches import Batch
+from microgmdgm.models import log_q_y
+from .conftest import MODELS, random_batch, random_theta, small_model
+
+
+def strict():
+    return pytest.importorskip("array_api_strict")
+
+
+def cupy():
+    xp = pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not xp.cuda.is_available():
+        pytest.skip("there is no GPU")
+    return xp
+
+
+def host(x):
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def ten_steps(xp, model, theta, batch, sum_over_y):
+    """Objective and gradient of the first of ten steps, and θ after them, computed with xp from the same noise."""
+    batch = Batch(**{name: xp.asarray(value) for name, value in vars(batch).items()})
+    theta = xp.asarray(theta, copy=True)
+    adam, U = Adam.like(theta), batch.u.shape[-1]
+
+    def choose(log_q):
+        pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
+        pairs = marginal.with_labelled(pairs, batch.labels, U)
+        return replace(pairs, eps=batch.eps[..., :pairs.y.shape[-1], :])
+
+    def perturb(layers, log_q, tx):
+        return invariance.adversarial(layers, log_q, x=tx, d=batch.d, length=0.5), log_q
+    first = None
+    for _ in range(10):
+        terms, pullback = training.value_and_pullback(model, model.layout, theta, batch, alpha=2.0, gamma=1.0, beta=4.0,
+                                                      choose=choose, perturb=perturb, decay=0.1)
+        gradient = pullback(xp.ones_like(terms["objective"]))
+        first = first or (host(terms["objective"]), host(gradient))
+        adam.ascend(theta, gradient, 0.01)
+    return *first, host(theta)
+
+
+@pytest.mark.parametrize("library", [strict, cupy])
+@pytest.mark.parametrize("sum_over_y", ["exact", "sparse"])
+@pytest.mark.parametrize("runs", [(), (2,)], ids=["one run", "run axis"])
+@pytest.mark.parametrize("name, likelihood", MODELS)
+def test_ten_steps_are_numpys(name, likelihood, runs, sum_over_y, library):
+    xp, rng = library(), np.random.default_rng(0)
+    model = small_model(name, likelihood)
+    batch, theta = random_batch(model, rng, runs), random_theta(model, rng, runs)
+    expected = ten_steps(np, model, theta, batch, sum_over_y)
+    found = ten_steps(xp, model, theta, batch, sum_over_y)
+    for ours, theirs in zip(found, expected):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("library", [cupy])
+def test_float32_on_the_gpu_agrees_to_rounding(library):
+    xp, rng = library(), np.random.default_rng(0)
+    model = small_model(X=50, Z=8, H=64)
+    batch = Batch(**{name: value.astype(np.float32) if value.dtype == np.float64 else value
+                     for name, value in vars(random_batch(model, rng, (2,))).items()})
+    theta = random_theta(model, rng, (2,)).astype(np.float32)
+    for ours, theirs in zip(ten_steps(xp, model, theta, batch, "exact"), ten_steps(np, model, theta, batch, "exact")):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
+def test_dtype_follows_theta():
+    """float32 stays float32 through every term, gradient and step."""
+    rng = np.random.default_rng(0)
+    for name, likelihood in MODELS:
+        model = small_model(name, likelihood)
+        batch = Batch(**{name: value.astype(np.float32) if value.dtype == np.float64 else value
+                         for name, value in vars(random_batch(model, rng)).items()})
+        theta = random_theta(model, rng).astype(np.float32)
+        for part in ten_steps(np, model, theta, batch, "exact") + ten_steps(np, model, theta, batch, "sparse"):
+            assert part.dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (8, 8), (5, 9)])
+def test_affine_maps(shape):
+    rng = np.random.default_rng(0)
+    images = rng.random((6, *shape)).astype(np.float32)
+    identity = augmentation.affine_maps(np.zeros((6, 6), np.float32), shape)
+    np.testing.assert_allclose(augmentation.affine(images, identity).reshape(images.shape), images, atol=1e-5)
+    one_row_down = np.tile(np.float32([[1, 0, 1], [0, 1, 0]]), (6, 1, 1))
+    moved = augmentation.affine(images, one_row_down).reshape(images.shape)
+    np.testing.assert_allclose(moved[:, :-1], images[:, 1:], atol=1e-5)
+    assert not moved[:, -1].any()
+    random = augmentation.affine(images, augmentation.affine_maps(rng.uniform(-1, 1, (6, 6)).astype(np.float32), shape))
+    assert random.dtype == np.float32 and random.min() >= 0 and random.max() <= 1 and random.std() > 0.05
+
+
+def test_a_rotation_turns_the_image():
+    """A bar through the centre, turned by 12°, lies where its angle says."""
+    image = np.zeros((1, 29, 29), np.float32)
+    image[0, :, 14] = 1
+    u = np.zeros((1, 6), np.float32)
+    u[0, 0] = 1
+    turned = augmentation.affine(image, augmentation.affine_maps(u, (29, 29))).reshape(29, 29)
+    columns = (turned * np.arange(29)).sum(axis=1)[4:-4] / turned.sum(axis=1)[4:-4]
+    slope = np.polyfit(np.arange(21), columns, 1)[0]
+    assert abs(slope) == pytest.approx(np.tan(np.radians(12)), rel=0.02)
+
+
+def test_the_adversarial_change_raises_the_divergence_more_than_a_random_one():
+    rng = np.random.default_rng(0)
+    model = small_model(X=30, H=20)
+    layers = model.layout.views(random_theta(model, rng))["q(y|x)"]
+    x, d = rng.random((50, 30)), rng.standard_normal((50, 30))
+    log_q, _ = log_q_y(layers, x)
+    r = invariance.adversarial(layers, log_q, x=x, d=d, length=0.5)
+    d *= 0.5 / np.linalg.norm(d, axis=1, keepdims=True)
+
+    def divergence(change):
+        return (np.exp(log_q) * (log_q - log_q_y(layers, x + change)[0])).sum(axis=1).mean()
+    np.testing.assert_allclose(np.linalg.norm(r, axis=1), 0.5)
+    assert divergence(r) > 2 * divergence(d)
