@@ -5,6 +5,7 @@ Reading order: parameters, layers, distributions, models, marginal, invariance, 
 training.  `import microgmdgm` needs NumPy alone.
 """
 
+from . import data
 from .gradcheck import check_pullback
 from .models import Model
 from .recipes import FAST, PAPER, Recipe

@@ -121,7 +121,7 @@ def _verify(path, name):
     if found != FILES[name]:
         if content[:3] != b"\0\0\x08":
             parse_idx(content, str(path))
-        raise DataError(f"{path} is not the original: expected SHA-256 {FILES[name]}, "
+        raise DataError(f"{path} is not the original but truncated or altered: expected SHA-256 {FILES[name]}, "
                         f"found {found}; delete it and download it again")
     return content
 

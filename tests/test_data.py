@@ -1,0 +1,167 @@
+"""Data from outside: found, verified, refused with a clear word; and labels hidden."""
+
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+
+from microgmdgm import data
+from .conftest import needs_mnist
+
+
+def idx(array):
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Four small files with the names of MNIST's and hashes to match."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(0, 256, (30, 28, 28), dtype=np.uint8), rng.integers(0, 10, 30, dtype=np.uint8),
+              rng.integers(0, 256, (10, 28, 28), dtype=np.uint8), rng.integers(0, 10, 10, dtype=np.uint8)]
+    contents = dict(zip(data.FILES, map(idx, arrays)))
+    monkeypatch.setattr(data, "FILES", {n: hashlib.sha256(c).hexdigest() for n, c in contents.items()})
+    for number, (name, content) in enumerate(contents.items()):
+        if number % 2:
+            (tmp_path / name).write_bytes(content)
+        else:
+            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+    return tmp_path, arrays
+
+
+def test_a_folder_of_gzipped_and_plain_files_is_read(folder, monkeypatch):
+    path, (x_train, y_train, x_test, y_test) = folder
+    for found in (data.mnist(path), (monkeypatch.setenv(data.ENVIRONMENT, str(path)), data.load("mnist"))[1]):
+        assert np.array_equal(found.x_train, x_train.reshape(30, 784)) and found.image_shape == (28, 28)
+        assert np.array_equal(found.y_train, y_train) and np.array_equal(found.y_test, y_test)
+
+
+def test_missing_files_are_named(folder):
+    path, _ = folder
+    (path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(data.DataError, match=r"lacks t10k-labels-idx1-ubyte \(with or without .gz\)"):
+        data.mnist(path)
+    with pytest.raises(data.DataError, match="lacks train-images.*t10k-labels"):
+        data.mnist(path / "nowhere")
+
+
+def test_an_altered_file_is_named_with_both_hashes(folder):
+    path, _ = folder
+    file = path / "train-labels-idx1-ubyte"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x63")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    with pytest.raises(data.DataError, match=f"{file} is not the original but truncated or altered: expected SHA-256 "
+                                             f"{data.FILES[file.name]}, found {found}"):
+        data.mnist(path)
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[:50], lambda c: c[:-4], lambda c: b"not gzip at all"])
+def test_a_damaged_gzip_is_named(folder, damage):
+    path, _ = folder
+    file = path / "train-images-idx3-ubyte.gz"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(data.DataError, match=f"{file} cannot be read"):
+        data.mnist(path)
+
+
+def test_a_truncated_file_is_named(folder):
+    path, _ = folder
+    file = path / "t10k-labels-idx1-ubyte"
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(data.DataError, match=f"{file} is not the original but truncated or altered: expected SHA-256 .*found"):
+        data.mnist(path)
+
+
+def test_a_file_that_is_not_idx_is_named(folder):
+    path, _ = folder
+    file = path / "t10k-labels-idx1-ubyte"
+    file.write_bytes(b"<html>not found</html>")
+    with pytest.raises(data.DataError, match=f"{file} is not an IDX file of bytes: .*begins with 3c 68 74"):
+        data.mnist(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0", b"\0\0\x08\x01", b"\0\0\x08\x02\0\0\0\x02\0\0\0\x03abcde",
+                                     b"\0\0\x08\x01\0\0\0\x02abc", b"\0\0\x0d\x01\0\0\0\x01abcd"])
+def test_what_is_no_idx_is_refused(content):
+    with pytest.raises(data.DataError):
+        data.parse_idx(content, "file")
+
+
+def test_idx_is_parsed():
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    assert np.array_equal(data.parse_idx(idx(array), "file"), array)
+
+
+def test_download_tries_the_second_mirror_and_verifies(folder, monkeypatch, tmp_path):
+    path, arrays = folder
+    asked = []
+
+    def retrieve(url, known_hash, fname, path, progressbar):
+        asked.append((url, known_hash))
+        if url.startswith(data.MIRRORS[0]):
+            raise OSError("no route to host")
+        return path_of(fname)
+
+    def path_of(fname):
+        plain = path / fname.removesuffix(".gz")
+        return path / fname if (path / fname).exists() else plain
+    import pooch
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    monkeypatch.delenv(data.ENVIRONMENT, raising=False)
+    assert np.array_equal(data.mnist().y_train, arrays[1])
+    assert [url.startswith(data.MIRRORS[0]) for url, _ in asked] == [True, False] * 4
+    assert asked[0][1] == data.GZIPPED["train-images-idx3-ubyte"]
+
+
+def test_no_mirror_says_why_and_what_to_do(monkeypatch):
+    import pooch
+
+    def retrieve(*_, **__):
+        raise OSError("no route to host")
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    monkeypatch.delenv(data.ENVIRONMENT, raising=False)
+    with pytest.raises(data.DataError, match="ossci.*no route to host.*storage.googleapis.*--data-dir.*--dataset digits"):
+        data.mnist()
+
+
+def test_digits_hold_out_a_third():
+    digits = data.digits()
+    assert digits.x_train.shape == (1198, 64) and digits.x_test.shape == (599, 64) and digits.C == 10
+    assert digits.x_train.max() <= digits.white == 16 and digits.image_shape == (8, 8)
+
+
+def test_an_unknown_data_set_is_refused():
+    with pytest.raises(data.DataError, match="mnist or digits, not 'cifar'"):
+        data.load("cifar")
+
+
+@needs_mnist
+def test_mnist_is_the_original():
+    mnist = data.load("mnist")
+    assert mnist.x_train.shape == (60_000, 784) and mnist.x_test.shape == (10_000, 784)
+    assert mnist.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4] and mnist.C == 10
+    assert mnist.x_train.dtype == np.uint8 and abs(mnist.x_train.mean() / 255 - 0.1307) < 1e-4
+
+
+def test_labels_are_hidden_at_random_class_by_class():
+    y = np.repeat(np.arange(4), 50)
+    rows, slots = data.hide_labels(y, (3, 1), 7, np.random.default_rng(0))
+    assert np.array_equal(y[rows], np.repeat([3, 1], 7)) and np.array_equal(slots, np.repeat([0, 1], 7))
+    assert len(set(rows)) == 14
+    other, _ = data.hide_labels(y, (3, 1), 7, np.random.default_rng(1))
+    assert set(rows) != set(other)
+
+
+def test_more_labels_than_examples_are_refused():
+    with pytest.raises(ValueError, match="class 1 has 2 training examples, fewer than the 3 labels"):
+        data.hide_labels(np.array([0, 0, 0, 1, 1]), (0, 1), 3, np.random.default_rng(0))
+
+
+def test_the_prior_is_the_paper_s():
+    np.testing.assert_allclose(data.slot_prior(10, 5, 5), [1 / 10] * 5 + [1 / 20] * 10)
+    np.testing.assert_allclose(data.slot_prior(10, 0, 5), [1 / 15] * 15)
+    np.testing.assert_allclose(data.slot_prior(10, 10, 0), [1 / 10] * 10)
+    with pytest.raises(ValueError, match="nothing for 5 extra slots"):
+        data.slot_prior(10, 10, 5)

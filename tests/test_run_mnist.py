@@ -1,0 +1,192 @@
+"""The command as a user runs it, in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import microgmdgm
+from .conftest import needs_mnist
+
+SCRIPT = Path(__file__).parent.parent / "run_mnist.py"
+QUICK = ["--dataset", "digits", "--epochs", "1", "--hidden-units", "40", "--z-dimensions", "5"]
+RUN = ("accuracy", "accuracy_labelled_classes", "accuracy_unlabelled_classes", "accuracy_train_map",
+       "accuracy_one_to_one", "nmi", "mutual_information", "slots_used", "bound", "seconds")
+
+
+def run(*arguments, cwd=None, **environment):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
+                          timeout=300, env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Both models, two runs each, and the folder with their results."""
+    out = tmp_path_factory.mktemp("runs") / "out"
+    return run(*QUICK, "--model", "both", "--runs", 2, "--seed", 3, "--out", out), out
+
+
+def test_the_table_sets_the_paper_beside_ours(both):
+    done, _ = both
+    assert done.returncode == 0, done.stderr
+    assert "93.7 (1.9)" in done.stdout and "86.3 (2.2)" in done.stdout and "Ours: digits, runs: M2 2, GM-DGM 2" in done.stdout
+    assert "gm-dgm, seed 4, epoch 7 of 7: bound" in done.stderr and "slots in use" in done.stderr
+
+
+def test_the_summary_holds_every_run_and_its_mean(both):
+    _, out = both
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["dataset"] == "digits" and summary["recipe"] == "fast" and summary["device"] and summary["settings"]
+    assert summary["paper"]["gm-dgm"]["accuracy"] == [0.907, 0.020]
+    for name in ("m2", "gm-dgm"):
+        model = summary["models"][name]
+        assert [run["seed"] for run in model["runs"]] == [3, 4]
+        for figure in RUN:
+            values = [run[figure] for run in model["runs"]]
+            assert model["mean"][figure] == pytest.approx(np.mean(values))
+            assert model["sd"][figure] == pytest.approx(np.std(values, ddof=1))
+        assert all(0 <= run["accuracy"] <= 1 for run in model["runs"])
+
+
+def test_every_file_is_there_and_the_models_load(both):
+    _, out = both
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * 2 * 7 and {line["epoch"] for line in lines} == set(range(1, 8))
+    config = json.loads((out / "config.json").read_text())
+    assert config["command"].startswith("python run_mnist.py --dataset digits") and config["recipe"]["epochs"] == 1
+    for name in ("m2", "gm-dgm"):
+        for picture in ("confusion", "curves", "latent", "samples"):
+            assert (out / f"{picture}-{name}.png").stat().st_size > 10_000
+        summary = json.loads((out / "summary.json").read_text())["models"][name]["runs"][0]
+        trained = microgmdgm.load(out / f"model-{name}-seed3.npz")
+        digits = microgmdgm.data.digits()
+        from microgmdgm.evaluation import evaluate
+        scores = evaluate(trained.predict_proba(digits.x_test), digits.y_test, C=10, prior=trained.model.prior,
+                          labelled_classes=trained.labelled_classes)
+        assert scores["accuracy"] == summary["accuracy"]
+    assert not list(out.glob("*.partial"))
+
+
+def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
+    _, out = both
+    assert run(*QUICK, "--seed", 4, "--quiet", "--out", tmp_path / "again").returncode == 0
+    ours = json.loads((tmp_path / "again" / "summary.json").read_text())["models"]["gm-dgm"]["runs"][0]
+    theirs = json.loads((out / "summary.json").read_text())["models"]["gm-dgm"]["runs"][1]
+    assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
+    with np.load(tmp_path / "again" / "model-gm-dgm-seed4.npz") as a, np.load(out / "model-gm-dgm-seed4.npz") as b:
+        assert np.array_equal(a["theta"], b["theta"])
+
+
+@pytest.mark.parametrize("options", [
+    ["--labelled-classes"], ["--labelled-classes", *range(10)], ["--recipe", "paper"], ["--likelihood", "gaussian"],
+    ["--recipe", "paper", "--sum", "sparse", "--samples", "2", "--hidden-layers", "4", "--extra-classes", "0"]],
+    ids=["unsupervised", "semi-supervised", "paper", "gaussian", "many settings"])
+def test_other_settings_run(options, tmp_path):
+    done = run(*QUICK, "--quiet", "--out", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    assert "overall" in done.stdout
+    assert np.isfinite(json.loads((tmp_path / "out" / "summary.json").read_text())["models"]["gm-dgm"]["mean"]["bound"])
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--labelled-classes", "0", "12"], "--labelled-classes must be classes of digits, 0 to 9, not 12"),
+    (["--labelled-classes", "0", "0"], "names a class twice"),
+    (["--labelled-classes", "x"], "invalid int value: 'x'"),
+    (["--labels-per-class", "500"], "--labels-per-class 500 is more than the"),
+    (["--labels-per-class", "0"], "--labels-per-class must be at least 1, not 0"),
+    (["--runs", "0"], "--runs must be at least 1, not 0"),
+    (["--epochs", "-3"], "--epochs must be at least 1, not -3"),
+    (["--extra-classes", "-1"], "--extra-classes must be at least 0, not -1"),
+    (["--labelled-classes", *"0123456789", "--extra-classes", "5"], "use --extra-classes 0"),
+    (["--model", "vae"], "invalid choice: 'vae'"),
+    (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere must hold the four files of MNIST"),
+    (["--data-dir", "nowhere", "--dataset", "mnist"], "lacks train-images-idx3-ubyte, train-labels-idx1-ubyte"),
+    (["--out", "/proc/nowhere/out"], "--out /proc/nowhere/out cannot be written"),
+    (["--surprise"], "unrecognized arguments")])
+def test_bad_input_gets_one_clear_line(options, message, tmp_path):
+    done = run("--dataset", "digits", *options, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "error: " in done.stderr and message in done.stderr
+
+
+def test_gpu_without_one_gets_one_clear_line(tmp_path):
+    try:
+        import cupy
+        if cupy.cuda.is_available():
+            pytest.skip("there is a GPU")
+    except ImportError:
+        pass
+    done = run("--dataset", "digits", "--gpu", cwd=tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "--gpu needs" in done.stderr
+
+
+def test_an_altered_file_gets_one_clear_line(tmp_path):
+    for name in microgmdgm.data.FILES:
+        (tmp_path / name).write_bytes(b"\0\0\x08\x01\0\0\0\x02ab")
+    done = run("--dataset", "mnist", "--data-dir", tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "train-images-idx3-ubyte is not the original but truncated or altered: expected SHA-256 ba891046" in done.stderr
+
+
+def test_results_are_never_overwritten(tmp_path):
+    (tmp_path / "precious").write_text("")
+    done = run(*QUICK, "--out", tmp_path)
+    assert done.returncode == 2 and "is not empty" in done.stderr and os.listdir(tmp_path) == ["precious"]
+
+
+def test_without_mnist_and_network_it_runs_on_digits_and_says_so(tmp_path):
+    """A proxy that refuses every connection stands for no network."""
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    without = {key: value for key, value in os.environ.items() if key != "MICROGMDGM_DATA"}
+    command = [sys.executable, SCRIPT, *QUICK[2:], "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**without, **environment})
+    assert done.returncode == 0, done.stderr
+    assert "MNIST cannot be had: this run is on scikit-learn's 8×8 digits instead" in done.stderr
+    assert "Ours: digits" in done.stdout
+    explicit = subprocess.run([sys.executable, SCRIPT, "--dataset", "mnist"], capture_output=True, text=True, timeout=300,
+                              env={**without, **environment}, cwd=tmp_path)
+    assert explicit.returncode == 2 and "nor can it be downloaded" in explicit.stderr
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, SCRIPT, *QUICK, "--runs", "100", "--out", str(out)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while not (out / "model-gm-dgm-seed0.npz").exists() and time.time() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in errors and f"what was finished is in {out}" in errors
+    summary = json.loads((out / "summary.json").read_text())
+    finished = [run["seed"] for run in summary["models"]["gm-dgm"]["runs"]]
+    assert finished and finished == list(range(len(finished)))
+    assert all((out / f"model-gm-dgm-seed{seed}.npz").exists() for seed in finished)
+
+
+def test_help_gives_every_default():
+    text = " ".join(run("--help").stdout.split())
+    for phrase in ("(default: gm-dgm)", "(default: fast)", "(default: [0, 1, 2, 8, 9])", "(default: 100, or 10 on digits)",
+                   "(default: 5, or 0 where all classes are labelled)", "(default: results/"):
+        assert phrase in text
+
+
+def test_importing_the_package_needs_numpy_alone():
+    code = ("import sys, microgmdgm; "
+            "print(*[m for m in ('scipy', 'sklearn', 'matplotlib', 'pooch', 'tqdm', 'autograd', 'cupy') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
+
+
+@needs_mnist
+def test_one_epoch_on_mnist(tmp_path):
+    done = run("--epochs", 1, "--hidden-units", 64, "--z-dimensions", 10, "--quiet", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["dataset"] == "mnist" and summary["models"]["gm-dgm"]["runs"][0]["accuracy"] > 0.7
