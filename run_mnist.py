@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from microgmdgm import __version__, backend, experiment, plots
 from microgmdgm.data import ENVIRONMENT, DataError, load
-from microgmdgm.recipes import RECIPES
+from microgmdgm.recipes import RECIPES, recipe_for
 from microgmdgm.training import Diverged
 
 
@@ -49,7 +49,8 @@ def options(arguments):
     add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
     add("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="p(x|z)")
     add("--hidden-layers", type=int, default=2, metavar="N", help="hidden layers of each network")
-    add("--hidden-units", type=int, default=500, metavar="N", help="units of each hidden layer")
+    add("--hidden-units", type=int, metavar="N", default=argparse.SUPPRESS,
+        help="units of each hidden layer (default: 500, or 200 on digits)")
     add("--z-dimensions", type=int, default=100, metavar="N", help="dimensions of z")
     add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
     add("--gpu", action="store_true", help="compute on the GPU, all runs at once")
@@ -57,7 +58,7 @@ def options(arguments):
         default=argparse.SUPPRESS)
     add("--quiet", action="store_true", help="print nothing but the table at the end")
     found = parser.parse_args(arguments)
-    for name in ("epochs", "dataset", "data_dir", "labels_per_class", "extra_classes", "sum", "out"):
+    for name in ("epochs", "dataset", "data_dir", "labels_per_class", "extra_classes", "sum", "hidden_units", "out"):
         setattr(found, name, getattr(found, name, None))
     for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("labels_per_class", 1), ("extra_classes", 0),
                         ("hidden_layers", 1), ("hidden_units", 1), ("z_dimensions", 1), ("samples", 1)):
@@ -88,6 +89,8 @@ def check(found, data):
         raise ValueError(f"--labelled-classes names a class twice: {' '.join(map(str, classes))}")
     if found.labels_per_class is None:
         found.labels_per_class = 10 if data.name == "digits" else 100
+    if found.hidden_units is None:
+        found.hidden_units = 200 if data.name == "digits" else 500
     if found.extra_classes is None:
         found.extra_classes = 0 if len(classes) == data.C else 5
     counts = np.bincount(data.y_train, minlength=data.C)
@@ -98,10 +101,10 @@ def check(found, data):
     experiment.slot_prior(data.C, len(classes), found.extra_classes)
 
 
-def settings(found):
+def settings(found, data):
     """The recipe with what the command line changes in it."""
     changes = {"epochs": found.epochs, "sum_over_y": found.sum, "samples": found.samples}
-    return replace(RECIPES[found.recipe], **{name: value for name, value in changes.items() if value is not None})
+    return replace(recipe_for(found.recipe, len(data.x_train)), **{name: value for name, value in changes.items() if value is not None})
 
 
 def folder(found, data):
@@ -185,7 +188,7 @@ def main(arguments=None):
         xp = backend.gpu() if found.gpu else np
         data = find_data(found, lambda text: print(text, file=sys.stderr))
         check(found, data)
-        recipe = settings(found)
+        recipe = settings(found, data)
         out = folder(found, data)
     except ValueError as error:
         print(f"run_mnist.py: error: {error}", file=sys.stderr)

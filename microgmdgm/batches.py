@@ -13,7 +13,6 @@ import numpy as np
 from .augmentation import affine, affine_maps
 from .backend import namespace
 from .data import hide_labels
-from .recipes import MINIMUM_EPOCH
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Task:
         unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
         pixels = np.flatnonzero(x.std(axis=0) / data.white > minimum_sd)
         length = float(np.sqrt((np.square(x[:, pixels] / data.white)).sum(axis=1)).mean())
-        return cls(xp.asarray(x), data.white, data.image_shape, pixels, labelled, slots, unlabelled, length)
+        return cls(xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots, unlabelled, length)
 
 
 @dataclass
@@ -62,22 +61,24 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint):
     def uniform(*shape):
         return xp.asarray(rng.random(shape, dtype=np.float32))
     grey = xp.asarray(task.x[xp.asarray(rows)], dtype=xp.float32) * (1 / task.white)
-    x = t2x = d = u = eps = None
-    tx = grey[:, task.pixels]
+    x = tx = t2x = d = u = eps = None
     if joint:
-        noise = uniform(*tx.shape)
-        x = xp.asarray(noise < tx, dtype=xp.float32) if model.likelihood == "bernoulli" else tx + noise / task.white
-        tx = x
+        x = grey[:, task.pixels]
+        noise = uniform(*x.shape)
+        x = xp.asarray(noise < x, dtype=xp.float32) if model.likelihood == "bernoulli" else x + noise / task.white
         u = uniform(U)
         pairs = U * (model.K if recipe.sum_over_y == "exact" else 2) + len(slots)
         eps = xp.asarray(rng.standard_normal((recipe.samples * pairs, model.Z), dtype=np.float32))
+    if recipe.gamma and task.image_shape:
+        images = xp.reshape(grey, (N, *task.image_shape))
+        maps = affine_maps(2 * uniform(N + U, 6) - 1, task.image_shape)
+        tx, t2x = affine(images, maps[:N])[:, task.pixels], affine(images[:U], maps[N:])[:, task.pixels]
+    elif recipe.gamma:
+        tx = grey[:, task.pixels]
+        t2x = tx[:U]
+    else:
+        tx = x
     if recipe.gamma:
-        tx, t2x = grey, grey[:U]
-        if task.image_shape:
-            images = xp.reshape(grey, (N, *task.image_shape))
-            maps = affine_maps(2 * uniform(N + U, 6) - 1, task.image_shape)
-            tx, t2x = affine(images, maps[:N]), affine(images[:U], maps[N:])
-        tx, t2x = tx[:, task.pixels], t2x[:, task.pixels]
         d = uniform(*t2x.shape) - 0.5
     return Batch(x, tx, t2x, xp.asarray(slots), u, d, eps)
 
@@ -87,7 +88,7 @@ def epoch_size(recipe, task):
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
     U = min(recipe.unlabelled_batch, U_all)
     L = min(recipe.labelled_batch if U else recipe.unlabelled_batch, L_all)
-    return U, L, max(U_all or L_all, MINIMUM_EPOCH) // (U or L)
+    return U, L, max(U_all or L_all, recipe.minimum_epoch) // (U or L)
 
 
 def batches(rngs, model, recipe, task, joint):

@@ -47,7 +47,8 @@ def run(name, recipe, data, seeds, *, labelled_classes, labels_per_class, extra_
     task = Task.prepare(data, labelled_classes, labels_per_class, rngs, recipe.minimum_sd, xp)
     model = Model(name, slot_prior(data.C, len(labelled_classes), extra_classes), len(task.pixels), **sizes)
     known = {"labelled_classes": labelled_classes, "prior": model.prior, "C": data.C}
-    x_test = xp.asarray(data.x_test[:, task.pixels])
+    pixels = to_host(task.pixels)
+    x_test = xp.asarray(data.x_test[:, pixels])
 
     for epoch, (state, terms) in enumerate(train(model, recipe, task, rngs), start=1):
         q = predict(state, x_test, data.white)
@@ -63,7 +64,7 @@ def run(name, recipe, data, seeds, *, labelled_classes, labels_per_class, extra_
 
     results = []
     for theta, seed in zip(to_host(state.theta), seeds):
-        trained = Trained(model, theta, task.pixels, data.x_train.shape[1], data.white,
+        trained = Trained(model, theta, pixels, data.x_train.shape[1], data.white,
                           tuple(labelled_classes), data.image_shape)
         trained.save(out / f"model-{name}-seed{seed}.npz")
         scores = evaluate(trained.predict_proba(data.x_test), data.y_test, **known,

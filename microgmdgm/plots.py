@@ -69,7 +69,8 @@ def samples(trained, title, columns=10, seed=0):
     """A row of samples p(x|z) a slot, z ~ p(z|y).  For images."""
     K, (h, w) = trained.model.K, trained.image_shape
     x = trained.sample(K * columns, np.repeat(np.arange(K), columns), seed).reshape(K, columns, h, w)
-    canvas = x.transpose(0, 2, 1, 3).reshape(K * h, columns * w)
+    h, w = h + 1, w + 1  # a line of white between pictures
+    canvas = np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1))).transpose(0, 2, 1, 3).reshape(K * h, columns * w)
     figure = Figure(figsize=(1.2 + 0.5 * columns, 0.8 + 0.5 * K), layout="constrained")
     axes = figure.subplots()
     axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=trained.white)

@@ -110,7 +110,7 @@ def run_epoch(state, model, recipe, task, joint):
         terms, pullback = value_and_pullback(
             model, state.layout, state.theta, batch, alpha=alpha if L else 0.0,
             gamma=recipe.gamma_at(progress) if U else 0.0, beta=recipe.beta, choose=choose if joint else None, perturb=perturb,
-            decay=1 / N if recipe.weight_prior else 0.0)
+            decay=0.5 / N if recipe.weight_prior else 0.0)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
@@ -133,7 +133,7 @@ def train(model, recipe, task, rngs):
     theta = xp.asarray(np.stack([model.layout.initial(rng) for rng in rngs]))
     if recipe.classifier_epochs:
         part = model.layout.span("q(y|x)")
-        state = State.start(Layout({"q(y|x)": model.layout.networks["q(y|x)"]}), xp.asarray(theta[:, part], copy=True), rngs)
+        state = State.start(Layout({"q(y|x)": model.layout.networks["q(y|x)"]}), theta[:, part].copy(), rngs)
         for _ in range(recipe.classifier_epochs):
             yield state, run_epoch(state, model, recipe, task, joint=False)
         theta[:, part] = state.theta

@@ -30,7 +30,7 @@ def host(x):
 def ten_steps(xp, model, theta, batch, sum_over_y):
     """Objective and gradient of the first of ten steps, and θ after them, computed with xp from the same noise."""
     batch = Batch(**{name: xp.asarray(value) for name, value in vars(batch).items()})
-    theta = xp.asarray(theta, copy=True)
+    theta = xp.asarray(theta.copy())
     adam, U = Adam.like(theta), batch.u.shape[-1]
 
     def choose(log_q):

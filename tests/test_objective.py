@@ -100,11 +100,10 @@ CURVE = [-22.598784321, -21.971340033, -21.432985749, -20.966417974, -20.5727252
 
 
 @pytest.mark.parametrize("recipe", [
-    replace(recipes.FAST, epochs=1, classifier_epochs=1),
-    replace(recipes.PAPER, epochs=1, sum_over_y="sparse"),
-    replace(recipes.PAPER, epochs=1, samples=2)], ids=["fast", "paper, sparse sum", "paper, two samples"])
-def test_two_runs_on_the_run_axis_are_two_single_runs(recipe, monkeypatch):
-    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
+    replace(recipes.FAST, minimum_epoch=2000, epochs=1, classifier_epochs=1),
+    replace(recipes.PAPER, minimum_epoch=2000, epochs=1, sum_over_y="sparse"),
+    replace(recipes.PAPER, minimum_epoch=2000, epochs=1, samples=2)], ids=["fast", "paper, sparse sum", "paper, two samples"])
+def test_two_runs_on_the_run_axis_are_two_single_runs(recipe):
 
     def last(seeds):
         rngs = [np.random.default_rng(seed) for seed in seeds]
@@ -120,9 +119,8 @@ def test_two_runs_on_the_run_axis_are_two_single_runs(recipe, monkeypatch):
             np.testing.assert_allclose(terms[name][run], terms_alone[name][0], rtol=2e-4, atol=2e-4)
 
 
-def test_the_same_seed_gives_the_same_numbers_bit_for_bit(monkeypatch):
-    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
-    recipe = replace(recipes.FAST, epochs=1, classifier_epochs=1)
+def test_the_same_seed_gives_the_same_numbers_bit_for_bit():
+    recipe = replace(recipes.FAST, minimum_epoch=2000, epochs=1, classifier_epochs=1)
 
     def theta(seed):
         rngs = [np.random.default_rng(seed)]
@@ -136,18 +134,16 @@ def test_the_same_seed_gives_the_same_numbers_bit_for_bit(monkeypatch):
 @pytest.mark.parametrize("labelled, labels", [((), 0), ((0, 1, 2, 8, 9), 10), (range(10), 10), (range(10), None)],
                          ids=["unsupervised", "semi-unsupervised", "semi-supervised", "supervised"])
 @pytest.mark.parametrize("recipe", [recipes.FAST, recipes.PAPER], ids=["fast", "paper"])
-def test_every_label_regime_trains(recipe, labelled, labels, monkeypatch):
-    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
-    recipe = replace(recipe, epochs=2, classifier_epochs=min(recipe.classifier_epochs, 1))
+def test_every_label_regime_trains(recipe, labelled, labels):
+    recipe = replace(recipe, minimum_epoch=2000, epochs=2, classifier_epochs=min(recipe.classifier_epochs, 1))
     rngs = [np.random.default_rng(0)]
     task, model = tiny_task(rngs, recipe, tuple(labelled), labels)
     values = [terms["objective"][0] for state, terms in training.train(model, recipe, task, rngs)]
     assert np.isfinite(values).all() and values[-1] > values[-2]
 
 
-def test_a_diverging_run_stops_with_epoch_step_and_advice(monkeypatch):
-    monkeypatch.setattr(batches, "MINIMUM_EPOCH", 2000)
-    recipe = replace(recipes.PAPER, epochs=3, learning_rate=1e12, clip=None)
+def test_a_diverging_run_stops_with_epoch_step_and_advice():
+    recipe = replace(recipes.PAPER, minimum_epoch=2000, epochs=3, learning_rate=1e12, clip=None)
     rngs = [np.random.default_rng(0)]
     task, model = tiny_task(rngs, recipe)
     with pytest.raises(training.Diverged, match=r"epoch 1, step \d+.*smaller learning rate"), np.errstate(all="ignore"):

@@ -36,7 +36,7 @@ def test_the_table_sets_the_paper_beside_ours(both):
     done, _ = both
     assert done.returncode == 0, done.stderr
     assert "93.7 (1.9)" in done.stdout and "86.3 (2.2)" in done.stdout and "Ours: digits, runs: M2 2, GM-DGM 2" in done.stdout
-    assert "gm-dgm, seed 4, epoch 7 of 7: bound" in done.stderr and "slots in use" in done.stderr
+    assert "gm-dgm, seed 4, epoch 17 of 17: bound" in done.stderr and "slots in use" in done.stderr
 
 
 def test_the_summary_holds_every_run_and_its_mean(both):
@@ -57,7 +57,7 @@ def test_the_summary_holds_every_run_and_its_mean(both):
 def test_every_file_is_there_and_the_models_load(both):
     _, out = both
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert len(lines) == 2 * 2 * 7 and {line["epoch"] for line in lines} == set(range(1, 8))
+    assert len(lines) == 2 * 2 * 17 and {line["epoch"] for line in lines} == set(range(1, 18))
     config = json.loads((out / "config.json").read_text())
     assert config["command"].startswith("python run_mnist.py --dataset digits") and config["recipe"]["epochs"] == 1
     for name in ("m2", "gm-dgm"):
