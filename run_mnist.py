@@ -25,6 +25,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"run_mnist.py: error: {message} (see --help)\n")
 
 
+def count(text):
+    """A whole number, or "all"."""
+    return text if text == "all" else int(text)
+
+
 def options(arguments):
     parser = Parser(description="Train GM-DGM or M2 where some classes have a few labels and others none, "
                                 "score it by the paper's protocol, and set the paper's Table 1 beside it.",
@@ -42,8 +47,8 @@ def options(arguments):
         "names, or else a download into the user's cache)", default=argparse.SUPPRESS)
     add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
         help="classes that have labels; none: unsupervised, all: semi-supervised")
-    add("--labels-per-class", type=int, metavar="N", default=argparse.SUPPRESS,
-        help="labels of each of them (default: 100, or 10 on digits)")
+    add("--labels-per-class", type=count, metavar="N", default=argparse.SUPPRESS,
+        help="labels of each of them, or all (default: 100, or 10 on digits)")
     add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
         help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
     add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
@@ -63,7 +68,7 @@ def options(arguments):
     for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("labels_per_class", 1), ("extra_classes", 0),
                         ("hidden_layers", 1), ("hidden_units", 1), ("z_dimensions", 1), ("samples", 1)):
         value = getattr(found, name)
-        if value is not None and value < least:
+        if value not in (None, "all") and value < least:
             parser.error(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
     return found
 
@@ -94,7 +99,7 @@ def check(found, data):
     if found.extra_classes is None:
         found.extra_classes = 0 if len(classes) == data.C else 5
     counts = np.bincount(data.y_train, minlength=data.C)
-    short = [c for c in classes if counts[c] < found.labels_per_class]
+    short = [c for c in classes if found.labels_per_class != "all" and counts[c] < found.labels_per_class]
     if short:
         raise ValueError(f"--labels-per-class {found.labels_per_class} is more than the {counts[short[0]]} training "
                          f"examples of class {short[0]} in {data.name}")
@@ -137,8 +142,8 @@ class Progress:
         if self.bar.disable and not self.quiet:
             print(f"{m['model']}, seed {m['seed']}, epoch {m['epoch']} of {of}: {figures}, {m['seconds']:.0f} s",
                   file=sys.stderr, flush=True)
-        self.bar.set_description(f"{m['model']}, seed {m['seed']}, epoch {m['epoch']}/{of}")
-        self.bar.set_postfix_str(figures)
+        self.bar.set_description(f"{m['model']}, seed {m['seed']}, epoch {m['epoch']}/{of}", refresh=False)
+        self.bar.set_postfix_str(figures, refresh=False)
         self.bar.update(2 if m["joint"] else 1)
 
 
@@ -208,7 +213,7 @@ def main(arguments=None):
             for group in [seeds] if found.gpu else [[seed] for seed in seeds]:
                 results[name] += experiment.run(
                     name, recipe, data, group, labelled_classes=found.labelled_classes,
-                    labels_per_class=found.labels_per_class, extra_classes=found.extra_classes, sizes=sizes,
+                    labels_per_class=None if found.labels_per_class == "all" else found.labels_per_class, extra_classes=found.extra_classes, sizes=sizes,
                     out=out, watch=progress, xp=xp)
     except KeyboardInterrupt:
         print(f"interrupted: what was finished is in {out}", file=sys.stderr)

@@ -38,14 +38,16 @@ def write_json(path, content):
     os.replace(partial, path)
 
 
-def run(name, recipe, data, seeds, *, labelled_classes, labels_per_class, extra_classes, sizes, out, watch, xp=np):
+def run(name, recipe, data, seeds, *, labelled_classes, labels_per_class, out, extra_classes=5, sizes=None,
+        watch=lambda metrics: None, xp=np):
     """Train the model `name` once a seed, as one array program, and write its metrics and models
-    into the folder `out`.  watch(metrics) is told of each epoch of each run.
-    sizes: settings of Model (Z, H, hidden_layers, likelihood).  -> [(result, Trained), …]"""
+    into the folder `out`.     -> [(result, Trained), …]
+    sizes: settings of Model, such as {"H": 200}; watch(metrics) is told of each epoch of each run.
+    Raises ValueError for classes and counts that the data do not have, Diverged as `train` does."""
     began = time.perf_counter()
     rngs = [np.random.default_rng(seed) for seed in seeds]
     task = Task.prepare(data, labelled_classes, labels_per_class, rngs, recipe.minimum_sd, xp)
-    model = Model(name, slot_prior(data.C, len(labelled_classes), extra_classes), len(task.pixels), **sizes)
+    model = Model(name, slot_prior(data.C, len(labelled_classes), extra_classes), len(task.pixels), **(sizes or {}))
     known = {"labelled_classes": labelled_classes, "prior": model.prior, "C": data.C}
     pixels = to_host(task.pixels)
     x_test = xp.asarray(data.x_test[:, pixels])

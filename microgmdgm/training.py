@@ -10,7 +10,7 @@ import numpy as np
 
 from . import marginal
 from .adam import Adam
-from .backend import keep_freed_memory, namespace
+from .backend import keep_freed_memory, namespace, to_host
 from .batches import batches, epoch_size
 from .invariance import adversarial, invariance
 from .models import at, log_q_y, objective
@@ -21,11 +21,11 @@ class Diverged(ArithmeticError):
     """The bound has become NaN or infinite."""
 
 
-def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choose, perturb, decay=0.0):
-    """What is maximised: Eq. 2, less γ times invariance and balance, plus the prior on the weights.
+def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choose, perturb, decay=None):
+    """What is maximised: Eq. 2, less γ times invariance and balance, less ½ Σ decay θ², the prior on
+    the weights.     θ (…,P), decay (P,) -> {term: (…)}, of which "objective" is the sum, and its pullback to θ
     choose(log q) gives the pairs of the sum over y (None leaves the bound out, for q(y|x) alone);
-    perturb(layers, log q, tx) gives the adversarial r and its target.     θ (…,P) -> {term: (…)}, whose "objective"
-    is the sum, and the pullback to θ"""
+    perturb(layers, log q, tx) gives the adversarial r and its target."""
     xp = namespace(theta)
     params = layout.views(theta)
     layers = params["q(y|x)"]
@@ -51,9 +51,8 @@ def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choos
         (terms["invariance"], terms["balance"]), invariance_pullback = invariance(
             log_q_u, log_q[..., N:, :], log_q_r, target=target, prior=model.prior)
         value = value - gamma * (terms["invariance"] + beta * terms["balance"])
-    if decay:
-        kernels = layout.kernels(theta)
-        value = value - 0.5 * decay * xp.sum(kernels * theta * theta, axis=-1)
+    if decay is not None:
+        value = value - 0.5 * xp.sum(decay * theta * theta, axis=-1)
     terms["objective"] = value
 
     def pullback(d):
@@ -68,7 +67,7 @@ def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choos
             dparams = add(dparams, {"q(y|x)": r_pullback(dq_r)[0]})
         dparams = add(dparams, {"q(y|x)": q_pullback(dlog_q_x)[0]})
         dtheta = layout.flatten(dparams, like=theta)
-        return dtheta - decay * d[..., None] * kernels * theta if decay else dtheta
+        return dtheta if decay is None else dtheta - d[..., None] * decay * theta
     return terms, pullback
 
 
@@ -86,16 +85,24 @@ class State:
         return cls(layout, theta, Adam.like(theta), rngs)
 
 
+def check_finite(objective, epoch, step):
+    """Raises Diverged, with the place and what to try, where an objective (R,) is NaN or infinite."""
+    values = to_host(objective)
+    if not np.isfinite(values).all():
+        raise Diverged(f"the bound became {values[~np.isfinite(values)][0]} in epoch {epoch + 1}, step {step + 1}: "
+                       "try a smaller learning rate, gradient clipping, or fewer hidden layers")
+
+
 def run_epoch(state, model, recipe, task, joint):
     """One epoch of steps, in place.     -> {term: its mean over the steps (R,)}"""
     xp = namespace(state.theta)
     U, L, steps = epoch_size(recipe, task)
     N = task.x.shape[0]
     alpha = 1.1 * N / max(task.labelled.shape[1], 1) if recipe.alpha is None else recipe.alpha
-    epochs = recipe.epochs if joint else 0
+    decay = state.layout.kernels(state.theta) * (0.5 / N) if recipe.weight_prior else None
     totals = {}
     for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint)):
-        progress = (state.epoch + step / steps) / epochs if joint else 0.0
+        progress = (state.epoch + step / steps) / recipe.epochs if joint else 0.0
 
         def choose(log_q):
             pairs = marginal.exact(log_q) if recipe.sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
@@ -109,17 +116,16 @@ def run_epoch(state, model, recipe, task, joint):
             return r, log_q
         terms, pullback = value_and_pullback(
             model, state.layout, state.theta, batch, alpha=alpha if L else 0.0,
-            gamma=recipe.gamma_at(progress) if U else 0.0, beta=recipe.beta, choose=choose if joint else None, perturb=perturb,
-            decay=0.5 / N if recipe.weight_prior else 0.0)
+            gamma=recipe.gamma_at(progress) if U else 0.0, beta=recipe.beta,
+            choose=choose if joint else None, perturb=perturb, decay=decay)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
         state.adam.ascend(state.theta, gradient, recipe.rate_at(progress) if joint else recipe.classifier_rate)
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
-        if xp is np and not np.isfinite(terms["objective"]).all():
-            raise Diverged(f"the objective became {terms['objective']} in epoch {state.epoch + 1}, step {step + 1}: "
-                           "try a smaller learning rate, or clip=1.0")
+        if xp is np or step + 1 == steps:  # a GPU is asked once an epoch: each answer costs a wait
+            check_finite(terms["objective"], state.epoch + joint * recipe.classifier_epochs, step)
     state.epoch += 1
     return {name: total / steps for name, total in totals.items()}
 

@@ -222,6 +222,13 @@ def test_flatten_is_the_inverse_of_views():
     assert np.array_equal(only[:, part], theta[:, part]) and not only[:, part.stop:].any()
 
 
+def test_the_prior_on_the_weights_leaves_biases_alone():
+    model = small_model()
+    marks = model.layout.views(model.layout.kernels(np.zeros(1)))
+    assert all(m.all() for m in marks["q(y|x)"][0::2]) and not any(m.any() for m in marks["q(y|x)"][1::2])
+    assert marks["p(z|y)"][0].all() and marks["q(z|x,y)"][1].all() and not marks["q(z|x,y)"][2].any()
+
+
 def test_initial_weights_have_the_recipe_s_spread():
     """Glorot-normal hidden layers, with the fan-in of the joined matrix where it is split; small outputs."""
     model = models.Model("gm-dgm", (0.1,) * 10, 784)

@@ -84,9 +84,10 @@ def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
 
 
 @pytest.mark.parametrize("options", [
-    ["--labelled-classes"], ["--labelled-classes", *range(10)], ["--recipe", "paper"], ["--likelihood", "gaussian"],
+    ["--labelled-classes"], ["--labelled-classes", *range(10)], ["--labelled-classes", *range(10), "--labels-per-class", "all"],
+    ["--recipe", "paper"], ["--likelihood", "gaussian"],
     ["--recipe", "paper", "--sum", "sparse", "--samples", "2", "--hidden-layers", "4", "--extra-classes", "0"]],
-    ids=["unsupervised", "semi-supervised", "paper", "gaussian", "many settings"])
+    ids=["unsupervised", "semi-supervised", "supervised", "paper", "gaussian", "many settings"])
 def test_other_settings_run(options, tmp_path):
     done = run(*QUICK, "--quiet", "--out", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
@@ -99,6 +100,7 @@ def test_other_settings_run(options, tmp_path):
     (["--labelled-classes", "0", "0"], "names a class twice"),
     (["--labelled-classes", "x"], "invalid int value: 'x'"),
     (["--labels-per-class", "500"], "--labels-per-class 500 is more than the"),
+    (["--labels-per-class", "many"], "invalid count value: 'many'"),
     (["--labels-per-class", "0"], "--labels-per-class must be at least 1, not 0"),
     (["--runs", "0"], "--runs must be at least 1, not 0"),
     (["--epochs", "-3"], "--epochs must be at least 1, not -3"),
@@ -171,9 +173,17 @@ def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
     assert all((out / f"model-gm-dgm-seed{seed}.npz").exists() for seed in finished)
 
 
+def test_a_collapsed_run_says_so(tmp_path):
+    """M2 without any label, on the paper's objective, is the paper's example of collapse."""
+    done = run("--dataset", "digits", "--model", "m2", "--recipe", "paper", "--labelled-classes", "--epochs", 1,
+               "--hidden-units", 40, "--z-dimensions", 5, "--quiet", "--out", tmp_path / "out")
+    assert done.returncode == 0 and "m2, seed 0: COLLAPSED: y says almost nothing of x" in done.stderr
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["models"]["m2"]["runs"][0]["collapsed"]
+
+
 def test_help_gives_every_default():
     text = " ".join(run("--help").stdout.split())
-    for phrase in ("(default: gm-dgm)", "(default: fast)", "(default: [0, 1, 2, 8, 9])", "(default: 100, or 10 on digits)",
+    for phrase in ("(default: gm-dgm)", "(default: fast)", "(default: [0, 1, 2, 8, 9])", "or all (default: 100, or 10 on digits)",
                    "(default: 5, or 0 where all classes are labelled)", "(default: results/"):
         assert phrase in text
 
