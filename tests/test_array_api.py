@@ -43,7 +43,8 @@ def ten_steps(xp, model, theta, batch, sum_over_y):
     first = None
     for _ in range(10):
         terms, pullback = training.value_and_pullback(model, model.layout, theta, batch, alpha=2.0, gamma=1.0, beta=4.0,
-                                                      choose=choose, perturb=perturb, decay=0.1)
+                                                      choose=choose, perturb=perturb,
+                                                      decay=0.1 * model.layout.kernels(theta))
         gradient = pullback(xp.ones_like(terms["objective"]))
         first = first or (host(terms["objective"]), host(gradient))
         adam.ascend(theta, gradient, 0.01)

@@ -14,7 +14,7 @@ from microgmdgm.models import log_q_y
 from .conftest import MODELS, random_batch, random_theta, small_model
 
 
-def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0, decay=0.1, r=None, target=None):
+def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0, r=None, target=None):
     """θ -> (objective, pullback), with every random choice fixed."""
     def choose(log_q):
         shape = np.zeros((*batch.u.shape, model.K))
@@ -24,7 +24,8 @@ def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0,
     def function(theta):
         terms, pullback = training.value_and_pullback(
             model, model.layout, theta, batch, alpha=alpha, gamma=gamma, beta=4.0, choose=choose if joint else None,
-            perturb=lambda *_: (r, target), decay=decay)
+            perturb=lambda *_: (r, target),
+            decay=0.1 * model.layout.kernels(np.zeros(1)))
         return terms["objective"], pullback
     return function
 
