@@ -11,11 +11,14 @@ import numpy as np
 
 
 def namespace(x):
-    """The array library of x: numpy, cupy, array_api_strict, or autograd.numpy for a traced x."""
+    """The array library of x: numpy, cupy, array_api_strict, or autograd.numpy for a traced x.
+    Raises TypeError where x is no array."""
     if hasattr(x, "__array_namespace__"):
         return x.__array_namespace__()
-    import cupy  # before version 14 its arrays do not name their library
-    return cupy.get_array_module(x)
+    if type(x).__module__.startswith("cupy"):  # its arrays do not name their library
+        import cupy
+        return cupy
+    raise TypeError(f"expected an array of NumPy or CuPy, not {type(x).__name__}: try numpy.asarray(x)")
 
 
 def gpu():

@@ -8,6 +8,7 @@ import pytest
 from microgmdgm import augmentation, invariance, marginal, training
 from microgmdgm.adam import Adam
 from microgmdgm.batches import Batch
+from microgmdgm.layers import relu
 from microgmdgm.models import log_q_y
 from .conftest import MODELS, random_batch, random_theta, small_model
 
@@ -74,6 +75,11 @@ def test_float32_on_the_gpu_agrees_to_rounding(library):
     theta = random_theta(model, rng, (2,)).astype(np.float32)
     for ours, theirs in zip(ten_steps(xp, model, theta, batch, "exact"), ten_steps(np, model, theta, batch, "exact")):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
+def test_what_is_no_array_is_refused():
+    with pytest.raises(TypeError, match="expected an array of NumPy or CuPy, not list"):
+        relu([1.0, -1.0])
 
 
 def test_dtype_follows_theta():
