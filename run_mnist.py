@@ -41,8 +41,8 @@ def options(arguments):
     add("--seed", type=int, default=0, metavar="S", help="seed of the first run; the others follow, S+1, …")
     add("--epochs", type=int, metavar="E", help="epochs on the whole model (default: the recipe's: "
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
-    add("--dataset", choices=("mnist", "digits"), help="default: mnist, or scikit-learn's digits where MNIST is neither "
-        "here nor can be downloaded", default=argparse.SUPPRESS)
+    add("--dataset", choices=("mnist", "digits"), default=argparse.SUPPRESS,
+        help="default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
         "names, or else a download into the user's cache)", default=argparse.SUPPRESS)
     add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
@@ -109,7 +109,8 @@ def check(found, data):
 def settings(found, data):
     """The recipe with what the command line changes in it."""
     changes = {"epochs": found.epochs, "sum_over_y": found.sum, "samples": found.samples}
-    return replace(recipe_for(found.recipe, len(data.x_train)), **{name: value for name, value in changes.items() if value is not None})
+    changes = {name: value for name, value in changes.items() if value is not None}
+    return replace(recipe_for(found.recipe, len(data.x_train)), **changes)
 
 
 def folder(found, data):
@@ -149,15 +150,14 @@ class Progress:
 
 def draw(out, data, name, summary, models, metrics):
     """The pictures of one model: all its runs' curves, and the best run's Figure 2, samples and latent space."""
-    titles = {"gm-dgm": "GM-DGM", "m2": "M2"}
     best = max(range(len(models)), key=lambda i: summary["runs"][i]["accuracy"])
     result, trained = summary["runs"][best], models[best]
     choice = f"best of {len(models)} runs, seed {result['seed']}" if len(models) > 1 else f"seed {result['seed']}"
-    where = f"{titles[name]} on {data.name}, {choice}"
+    title = f"{experiment.TITLES[name]} on {experiment.TITLES[data.name]}"
+    where = f"{title}, {choice}"
     figures = {"confusion": plots.confusion(trained.predict(data.x_test), data.y_test, trained.labelled_classes,
                                             trained.model.K, data.C, f"{where}: accuracy {result['accuracy']:.3f}"),
-               "curves": plots.learning_curves([m for m in metrics if m["model"] == name],
-                                               f"{titles[name]} on {data.name}"),
+               "curves": plots.learning_curves([m for m in metrics if m["model"] == name], title),
                "latent": plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data")}
     if data.image_shape:
         figures["samples"] = plots.samples(trained, f"{where}: samples of each slot")
@@ -205,6 +205,7 @@ def main(arguments=None):
 
     names = ("m2", "gm-dgm") if found.model == "both" else (found.model,)
     seeds = [found.seed + r for r in range(found.runs)]
+    labels = None if found.labels_per_class == "all" else found.labels_per_class
     sizes = {"Z": found.z_dimensions, "H": found.hidden_units, "hidden_layers": found.hidden_layers,
              "likelihood": found.likelihood}
     results, progress, code = {name: [] for name in names}, Progress(recipe, found.runs * len(names), found.quiet), 0
@@ -212,9 +213,8 @@ def main(arguments=None):
         for name in names:
             for group in [seeds] if found.gpu else [[seed] for seed in seeds]:
                 results[name] += experiment.run(
-                    name, recipe, data, group, labelled_classes=found.labelled_classes,
-                    labels_per_class=None if found.labels_per_class == "all" else found.labels_per_class, extra_classes=found.extra_classes, sizes=sizes,
-                    out=out, watch=progress, xp=xp)
+                    name, recipe, data, group, labelled_classes=found.labelled_classes, labels_per_class=labels,
+                    extra_classes=found.extra_classes, sizes=sizes, out=out, watch=progress, xp=xp)
     except KeyboardInterrupt:
         print(f"interrupted: what was finished is in {out}", file=sys.stderr)
         code = 130

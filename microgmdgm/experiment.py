@@ -27,6 +27,7 @@ PAPER_TABLE_1 = {  # fractions: mean and SD over ten runs on MNIST
     "gm-dgm": {"accuracy_labelled_classes": (0.937, 0.019), "accuracy_unlabelled_classes": (0.874, 0.045),
                "accuracy": (0.907, 0.020)},
 }
+TITLES = {"m2": "M2", "gm-dgm": "GM-DGM", "mnist": "MNIST", "digits": "digits"}
 FIGURES = ("accuracy", "accuracy_labelled_classes", "accuracy_unlabelled_classes", "accuracy_train_map",
            "accuracy_one_to_one", "nmi", "mutual_information", "slots_used", "bound", "seconds")
 
@@ -96,13 +97,11 @@ def summarise(runs):
 
 def table(dataset, models):
     """The paper's Table 1 beside ours, in percent.     models {name: summarise(…)} -> text"""
-    label = {"mnist": "MNIST"}.get(dataset, dataset)
     rows = (("accuracy_labelled_classes", "labelled classes"),
             ("accuracy_unlabelled_classes", "never-labelled classes"), ("accuracy", "overall"),
             ("accuracy_train_map", "  map fitted on training data"), ("accuracy_one_to_one", "  one-to-one map"),
             ("nmi", "  normalised mutual information"))
-    names = {"m2": "M2", "gm-dgm": "GM-DGM"}
-    heads = [head for name in models for head in (f"{names[name]}, paper", f"{names[name]}, ours")]
+    heads = [head for name in models for head in (f"{TITLES[name]}, paper", f"{TITLES[name]}, ours")]
     lines = [f"{'Accuracy, %: mean (SD)':<34}" + "".join(f"{head:>18}" for head in heads)]
     for figure, title in rows:
         cells = []
@@ -111,8 +110,8 @@ def table(dataset, models):
             cells.append(_cell(*paper) if paper else "")
             cells.append(_cell(summary["mean"][figure], summary["sd"][figure]))
         lines.append(f"{title:<34}" + "".join(f"{cell:>18}" for cell in cells))
-    counts = ", ".join(f"{names[name]} {len(summary['runs'])}" for name, summary in models.items())
-    lines.append(f"Paper: MNIST, 10 runs each.  Ours: {label}, runs: {counts}, last epoch, test set.")
+    counts = ", ".join(f"{TITLES[name]} {len(summary['runs'])}" for name, summary in models.items())
+    lines.append(f"Paper: MNIST, 10 runs each.  Ours: {TITLES[dataset]}, runs: {counts}, last epoch, test set.")
     return "\n".join(lines)
 
 

@@ -6,6 +6,8 @@ from matplotlib.figure import Figure
 from .evaluation import contingency, majority_map
 
 MARKERS = "osD^v<>P*X"
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00",
+           "#56B4E9", "#999933", "#882255", "#444444", "#44AA99")  # told apart by colour-blind readers
 
 
 def slot_names(labelled_classes, K):
@@ -44,7 +46,8 @@ def confusion(slots, classes, labelled_classes, K, C, title):
 def learning_curves(metrics, title):
     """Accuracy, the bound and the collapse monitor by epoch, a line a run.     metrics: dicts of metrics.jsonl"""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    panels = (("accuracy", "accuracy on test data", "fraction"), ("L(x)", "bound on log p(x), training batches", "nats"),
+    panels = (("accuracy", "accuracy on test data", "fraction"),
+              ("L(x)", "bound on log p(x), training batches", "nats"),
               ("mutual_information", "I(x; y) on test data", "nats"))
     colours = {"gm-dgm": "#0072B2", "m2": "#D55E00"}
     for axes, (figure_name, heading, unit) in zip(figure.subplots(1, 3), panels):
@@ -91,11 +94,10 @@ def latent(trained, x, classes, title, points=2000):
     place = TSNE(init="pca", perplexity=min(30, (len(z) - 1) / 3), random_state=0).fit_transform(z)
     figure = Figure(figsize=(7.2, 6.4), layout="constrained")
     axes = figure.subplots()
-    colours = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933", "#882255", "#444444", "#44AA99")
     for c in np.unique(classes):
         here = place[classes == c]
         known = c in trained.labelled_classes
-        axes.scatter(*here.T, s=11, marker=MARKERS[c % 10], color=colours[c % 10], alpha=0.65,
+        axes.scatter(*here.T, s=11, marker=MARKERS[c % 10], color=COLOURS[c % 10], alpha=0.65,
                      linewidths=0, label=f"{c}" if known else f"{c} (never labelled)")
         axes.text(*np.median(here, axis=0), str(c), fontsize=15, weight="bold", ha="center", va="center",
                   bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1})

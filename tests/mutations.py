@@ -81,7 +81,8 @@ def main():
     with ThreadPoolExecutor(2) as pool:
         for (module, line, code, _), alive in zip(every, pool.map(survives, every)):
             survivors += alive
-            print(f"{'SURVIVED' if alive else 'found':<9} {module}.py:{line:<4} {code.splitlines()[0][:90]}", flush=True)
+            verdict = "SURVIVED" if alive else "found"
+            print(f"{verdict:<9} {module}.py:{line:<4} {code.splitlines()[0][:90]}", flush=True)
     print(f"{len(every)} flipped signs, {len(every) - survivors} found, {survivors} survived")
     return int(survivors > 0)
 

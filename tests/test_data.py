@@ -70,7 +70,7 @@ def test_a_truncated_file_is_named(folder):
     path, _ = folder
     file = path / "t10k-labels-idx1-ubyte"
     file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(data.DataError, match=f"{file} is not the original but truncated or altered: expected SHA-256 .*found"):
+    with pytest.raises(data.DataError, match=f"{file} is not the original but truncated or altered: .*found"):
         data.mnist(path)
 
 
@@ -122,7 +122,7 @@ def test_no_mirror_says_why_and_what_to_do(monkeypatch):
         raise OSError("no route to host")
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     monkeypatch.delenv(data.ENVIRONMENT, raising=False)
-    with pytest.raises(data.DataError, match="ossci.*no route to host.*storage.googleapis.*--data-dir.*--dataset digits"):
+    with pytest.raises(data.DataError, match="ossci.*no route.*storage.googleapis.*--data-dir.*--dataset digits"):
         data.mnist()
 
 

@@ -44,7 +44,8 @@ def test_a_slot_without_training_points_predicts_nothing():
     assert evaluation.majority_map(np.array([[2, 0], [1, 0]])).tolist() == [0, -1]
 
 
-@pytest.mark.parametrize("q", [np.full((40, 4), 0.25), sharp(np.zeros(40, int), 4)], ids=["onto the prior", "onto one slot"])
+@pytest.mark.parametrize("q", [np.full((40, 4), 0.25), sharp(np.zeros(40, int), 4)],
+                         ids=["onto the prior", "onto one slot"])
 def test_both_kinds_of_collapse_are_seen(q):
     scores = evaluation.monitor(q, (0.25,) * 4)
     assert scores["collapsed"] and scores["mutual_information"] < 0.2

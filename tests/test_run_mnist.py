@@ -35,7 +35,8 @@ def both(tmp_path_factory):
 def test_the_table_sets_the_paper_beside_ours(both):
     done, _ = both
     assert done.returncode == 0, done.stderr
-    assert "93.7 (1.9)" in done.stdout and "86.3 (2.2)" in done.stdout and "Ours: digits, runs: M2 2, GM-DGM 2" in done.stdout
+    for phrase in ("93.7 (1.9)", "86.3 (2.2)", "Ours: digits, runs: M2 2, GM-DGM 2"):
+        assert phrase in done.stdout
     assert "gm-dgm, seed 4, epoch 17 of 17: bound" in done.stderr and "slots in use" in done.stderr
 
 
@@ -84,8 +85,8 @@ def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
 
 
 @pytest.mark.parametrize("options", [
-    ["--labelled-classes"], ["--labelled-classes", *range(10)], ["--labelled-classes", *range(10), "--labels-per-class", "all"],
-    ["--recipe", "paper"], ["--likelihood", "gaussian"],
+    ["--labelled-classes"], ["--labelled-classes", *range(10)],
+    ["--labelled-classes", *range(10), "--labels-per-class", "all"], ["--recipe", "paper"], ["--likelihood", "gaussian"],
     ["--recipe", "paper", "--sum", "sparse", "--samples", "2", "--hidden-layers", "4", "--extra-classes", "0"]],
     ids=["unsupervised", "semi-supervised", "supervised", "paper", "gaussian", "many settings"])
 def test_other_settings_run(options, tmp_path):
@@ -133,7 +134,8 @@ def test_an_altered_file_gets_one_clear_line(tmp_path):
         (tmp_path / name).write_bytes(b"\0\0\x08\x01\0\0\0\x02ab")
     done = run("--dataset", "mnist", "--data-dir", tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-    assert "train-images-idx3-ubyte is not the original but truncated or altered: expected SHA-256 ba891046" in done.stderr
+    assert "train-images-idx3-ubyte is not the original but truncated" in done.stderr
+    assert "expected SHA-256 ba891046" in done.stderr
 
 
 def test_results_are_never_overwritten(tmp_path):
@@ -144,15 +146,16 @@ def test_results_are_never_overwritten(tmp_path):
 
 def test_without_mnist_and_network_it_runs_on_digits_and_says_so(tmp_path):
     """A proxy that refuses every connection stands for no network."""
-    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path),
+                   "https_proxy": "http://127.0.0.1:9"}
     without = {key: value for key, value in os.environ.items() if key != "MICROGMDGM_DATA"}
     command = [sys.executable, SCRIPT, *QUICK[2:], "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**without, **environment})
     assert done.returncode == 0, done.stderr
     assert "MNIST cannot be had: this run is on scikit-learn's 8×8 digits instead" in done.stderr
     assert "Ours: digits" in done.stdout
-    explicit = subprocess.run([sys.executable, SCRIPT, "--dataset", "mnist"], capture_output=True, text=True, timeout=300,
-                              env={**without, **environment}, cwd=tmp_path)
+    explicit = subprocess.run([sys.executable, SCRIPT, "--dataset", "mnist"], capture_output=True, text=True,
+                              timeout=300, env={**without, **environment}, cwd=tmp_path)
     assert explicit.returncode == 2 and "nor can it be downloaded" in explicit.stderr
 
 
@@ -183,14 +186,15 @@ def test_a_collapsed_run_says_so(tmp_path):
 
 def test_help_gives_every_default():
     text = " ".join(run("--help").stdout.split())
-    for phrase in ("(default: gm-dgm)", "(default: fast)", "(default: [0, 1, 2, 8, 9])", "or all (default: 100, or 10 on digits)",
+    for phrase in ("(default: gm-dgm)", "(default: fast)", "(default: [0, 1, 2, 8, 9])",
+                   "or all (default: 100, or 10 on digits)",
                    "(default: 5, or 0 where all classes are labelled)", "(default: results/"):
         assert phrase in text
 
 
 def test_importing_the_package_needs_numpy_alone():
-    code = ("import sys, microgmdgm; "
-            "print(*[m for m in ('scipy', 'sklearn', 'matplotlib', 'pooch', 'tqdm', 'autograd', 'cupy') if m in sys.modules])")
+    heavy = ("scipy", "sklearn", "matplotlib", "pooch", "tqdm", "autograd", "cupy")
+    code = f"import sys, microgmdgm; print(*[m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
 
 
