@@ -26,8 +26,8 @@ def gpu():
     try:
         import cupy
     except ImportError:
-        raise ValueError("--gpu needs CuPy, which is not installed: pip install 'microgmdgm[gpu]' "
-                         "(CUDA 13) or 'microgmdgm[gpu12]' (CUDA 12), or leave out --gpu") from None
+        raise ValueError("--gpu needs CuPy, which is not installed: in the project's folder, "
+                         "pip install -e '.[gpu]' (CUDA 13) or '.[gpu12]' (CUDA 12), or leave out --gpu") from None
     if not cupy.cuda.is_available():
         raise ValueError("--gpu needs an NVIDIA GPU with its driver, and CuPy finds none: "
                          "leave out --gpu to run on the CPU")

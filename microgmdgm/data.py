@@ -129,6 +129,7 @@ def _verify(path, name):
 def _download(name, progressbar):
     """The verified content of one file, from the user's cache or the first mirror that has it."""
     import pooch
+    pooch.get_logger().setLevel("WARNING")
     cache = pooch.os_cache("microgmdgm")
     errors = []
     for mirror in MIRRORS:
@@ -137,7 +138,8 @@ def _download(name, progressbar):
                                   path=cache, progressbar=progressbar)
             return _verify(Path(path), name)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
-            errors.append(f"{mirror}: {str(error).splitlines()[0]}")
+            terse = type(error).__module__.startswith("requests")  # whose messages fill a page
+            errors.append(f"{mirror}: {type(error).__name__ if terse else str(error).splitlines()[0]}")
     raise DataError(f"MNIST is neither in {cache} nor can it be downloaded ({'; '.join(errors)}); put the four "
                     f"files into a folder and name it with --data-dir or {ENVIRONMENT}, or use --dataset digits")
 

@@ -156,7 +156,8 @@ def test_without_mnist_and_network_it_runs_on_digits_and_says_so(tmp_path):
     assert "Ours: digits" in done.stdout
     explicit = subprocess.run([sys.executable, SCRIPT, "--dataset", "mnist"], capture_output=True, text=True,
                               timeout=300, env={**without, **environment}, cwd=tmp_path)
-    assert explicit.returncode == 2 and "nor can it be downloaded" in explicit.stderr
+    assert explicit.returncode == 2 and len(explicit.stderr.splitlines()) == 1
+    assert "nor can it be downloaded" in explicit.stderr and "--dataset digits" in explicit.stderr
 
 
 def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
