@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import os
 import struct
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,14 @@ class Data:
 
 
 def load(dataset, data_dir=None, progressbar=False):
-    """The data set "mnist" or "digits".  Raises DataError where it cannot be had."""
+    """The data set "mnist" or "digits", or the path of an .npz.  Raises DataError where it cannot be had."""
+    if str(dataset).endswith(".npz"):
+        return npz(dataset)
     if dataset == "digits":
         return digits()
     if dataset == "mnist":
         return mnist(data_dir, progressbar)
-    raise DataError(f"the data set must be mnist or digits, not {dataset!r}")
+    raise DataError(f"the data set must be mnist, digits or the path of an .npz, not {dataset!r}")
 
 
 def digits():
@@ -82,6 +85,33 @@ def mnist(data_dir=None, progressbar=False):
     x_train, y_train, x_test, y_test = arrays
     return Data("mnist", x_train.reshape(len(x_train), -1), y_train.astype(np.int64),
                 x_test.reshape(len(x_test), -1), y_test.astype(np.int64), (28, 28))
+
+
+def npz(path):
+    """Arrays x_train (N,X), y_train (N,), x_test, y_test and, for images, image_shape (h, w) from an
+    .npz without pickle.  x is finite and not negative; its largest value counts as white."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as an .npz without pickle: {error}") from None
+    missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
+    if missing:
+        raise DataError(f"{path} must hold x_train, y_train, x_test and y_test, but lacks {', '.join(missing)}")
+    x_train, y_train, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    shape = tuple(int(n) for n in arrays["image_shape"]) if "image_shape" in arrays else None
+    for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if x.ndim != 2 or y.shape != x.shape[:1] or not len(x) or x.shape[1] != x_train.shape[1]:
+            raise DataError(f"{path}: x_{name} must be (N, {x_train.shape[-1]}) and y_{name} (N,), N > 0, "
+                            f"not {x.shape} and {y.shape}")
+        if x.dtype.kind not in "uif" or not np.isfinite(x).all() or x.min() < 0:
+            raise DataError(f"{path}: x_{name} must hold finite numbers, none negative: scale it, fill or drop rows")
+        if y.dtype.kind not in "ui" or y.min() < 0 or y.max() > y_train.max():
+            raise DataError(f"{path}: y_{name} must hold whole numbers from 0, and no class that y_train lacks")
+    if shape and (len(shape) != 2 or shape[0] * shape[1] != x_train.shape[1]):
+        raise DataError(f"{path}: image_shape must be (h, w) with h·w = {x_train.shape[1]}, not {shape}")
+    return Data(Path(path).stem, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), shape,
+                float(max(x_train.max(), 1e-30)))
 
 
 def parse_idx(content, name):

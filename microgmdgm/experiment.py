@@ -111,7 +111,7 @@ def table(dataset, models):
             cells.append(_cell(summary["mean"][figure], summary["sd"][figure]))
         lines.append(f"{title:<34}" + "".join(f"{cell:>18}" for cell in cells))
     counts = ", ".join(f"{TITLES[name]} {len(summary['runs'])}" for name, summary in models.items())
-    lines.append(f"Paper: MNIST, 10 runs each.  Ours: {TITLES[dataset]}, runs: {counts}, last epoch, test set.")
+    lines.append(f"Paper: MNIST, 10 runs each.  Ours: {TITLES.get(dataset, dataset)}, runs: {counts}, last epoch, test set.")
     return "\n".join(lines)
 
 

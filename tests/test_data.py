@@ -133,8 +133,44 @@ def test_digits_hold_out_a_third():
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(data.DataError, match="mnist or digits, not 'cifar'"):
+    with pytest.raises(data.DataError, match="mnist, digits or the path of an .npz, not 'cifar'"):
         data.load("cifar")
+
+
+def arrays(**changes):
+    rng = np.random.default_rng(0)
+    return {"x_train": rng.random((40, 12)), "y_train": np.arange(40) % 4, "x_test": rng.random((8, 12)),
+            "y_test": np.arange(8) % 4, **changes}
+
+
+def test_any_npz_is_read_with_or_without_an_image_shape(tmp_path):
+    np.savez(tmp_path / "table.npz", **arrays())
+    table = data.load(tmp_path / "table.npz")
+    assert table.name == "table" and table.C == 4 and table.image_shape is None
+    assert table.white == table.x_train.max()
+    np.savez(tmp_path / "images.npz", **arrays(image_shape=(3, 4)))
+    assert data.load(tmp_path / "images.npz").image_shape == (3, 4)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"x_train": np.ones((40, 3, 4))}, r"x_train must be \(N, 4\)"), ({"y_test": np.zeros(7, int)}, r"y_test \(N,\)"),
+    ({"x_test": np.ones((8, 11))}, r"x_test must be \(N, 12\)"), ({"x_train": np.full((40, 12), np.nan)}, "finite"),
+    ({"x_test": -np.ones((8, 12))}, "none negative"), ({"y_train": np.full(40, -1)}, "whole numbers from 0"),
+    ({"y_test": np.full(8, 9)}, "no class that y_train lacks"), ({"y_train": np.full(40, 0.5)}, "whole numbers"),
+    ({"image_shape": (5, 5)}, r"h·w = 12, not \(5, 5\)"), ({"x_train": np.array([{}] * 40)}, "without pickle")])
+def test_an_npz_that_does_not_fit_is_refused(tmp_path, changes, message):
+    np.savez(tmp_path / "data.npz", **arrays(**changes))
+    with pytest.raises(data.DataError, match=message):
+        data.load(tmp_path / "data.npz")
+
+
+def test_an_npz_that_is_none_or_lacks_arrays_is_refused(tmp_path):
+    (tmp_path / "text.npz").write_text("text")
+    with pytest.raises(data.DataError, match="cannot be read"):
+        data.load(tmp_path / "text.npz")
+    np.savez(tmp_path / "half.npz", x_train=np.ones((2, 2)), y_train=np.zeros(2, int))
+    with pytest.raises(data.DataError, match="lacks x_test, y_test"):
+        data.load(tmp_path / "half.npz")
 
 
 @needs_mnist

@@ -144,6 +144,19 @@ def test_every_label_regime_trains(recipe, labelled, labels):
     assert np.isfinite(values).all() and values[-1] > values[-2]
 
 
+@pytest.mark.parametrize("image_shape", [None, (8, 8)])
+def test_only_images_are_augmented(image_shape):
+    """Without an image shape q(y|x) sees x itself, twice; with one it sees two different maps of it."""
+    digits, rngs = replace(data.digits(), image_shape=image_shape), [np.random.default_rng(0)]
+    task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
+    model = small_model(X=64)
+    batch = next(batches.batches(rngs, model, recipes.FAST, task, joint=False))
+    rows = set(map(bytes, (digits.x_train / np.float32(16)).astype(np.float32)))
+    seen = sum(bytes(row) in rows for row in np.asarray(batch.tx[0]))
+    assert (seen == len(batch.tx[0])) if image_shape is None else seen < 0.1 * len(batch.tx[0])
+    assert np.array_equal(batch.tx[:, :250], batch.t2x) == (image_shape is None)
+
+
 def test_a_diverging_run_stops_with_epoch_step_and_advice():
     recipe = replace(recipes.PAPER, minimum_epoch=2000, epochs=3, learning_rate=1e12, clip=None)
     rngs = [np.random.default_rng(0)]
