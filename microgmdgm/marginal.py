@@ -18,13 +18,11 @@ NEGLIGIBLE = 1e-3  # where the rest has less mass than this, its sample is dropp
 @dataclass(frozen=True)
 class Pairs:
     """For each pair its row of x, its class y and the noise of its z: (…,P), (…,P), (…,P,Z).
-    weight (…,P_u) belongs to the unlabelled pairs, which stand first; the rest are labelled.
-    With several samples of z each pair stands `samples` times, at 1/samples of its weight."""
+    weight (…,P_u) belongs to the unlabelled pairs, which stand first; the rest are labelled."""
     example: object
     y: object
     weight: object
     eps: object = None
-    samples: int = 1
 
 
 def exact(log_q):
@@ -67,12 +65,12 @@ def compact(pairs):
 
 def with_labelled(pairs, labels, U, samples=1):
     """The pairs of U unlabelled examples, then those of the labelled ones, which follow in x.
-    labels (…,L); each pair `samples` times."""
+    labels (…,L).  With several samples of z each pair stands `samples` times, at 1/samples of its weight."""
     xp = namespace(labels)
     example = xp.broadcast_to(U + xp.arange(labels.shape[-1]), labels.shape)
 
     def repeat(a):
         return xp.concat([a] * samples, axis=-1) if samples > 1 else a
-    return replace(pairs, samples=samples, weight=repeat(pairs.weight) / samples,
+    return replace(pairs, weight=repeat(pairs.weight) / samples,
                    example=xp.concat([repeat(pairs.example), repeat(example)], axis=-1),
                    y=xp.concat([repeat(pairs.y), repeat(labels)], axis=-1))
