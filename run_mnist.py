@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from microgmdgm import __version__, backend, experiment, plots
-from microgmdgm.data import ENVIRONMENT, DataError, load
+from microgmdgm.data import ENVIRONMENT, DataError, hide_labels, load, slot_prior
 from microgmdgm.recipes import RECIPES, recipe_for
 from microgmdgm.training import Diverged
 
@@ -98,12 +98,13 @@ def check(found, data):
         found.hidden_units = 200 if data.name == "digits" else 500
     if found.extra_classes is None:
         found.extra_classes = 0 if len(classes) == data.C else 5
-    counts = np.bincount(data.y_train, minlength=data.C)
-    short = [c for c in classes if found.labels_per_class != "all" and counts[c] < found.labels_per_class]
-    if short:
-        raise ValueError(f"--labels-per-class {found.labels_per_class} is more than the {counts[short[0]]} training "
-                         f"examples of class {short[0]} in {data.name}")
-    experiment.slot_prior(data.C, len(classes), found.extra_classes)
+    hide_labels(data.y_train, classes, labels_of_each(found), np.random.default_rng(found.seed))  # are there enough?
+    slot_prior(data.C, len(classes), found.extra_classes)
+
+
+def labels_of_each(found):
+    """The number of labels of each labelled class, None for all."""
+    return None if found.labels_per_class == "all" else found.labels_per_class
 
 
 def settings(found, data):
@@ -205,7 +206,6 @@ def main(arguments=None):
 
     names = ("m2", "gm-dgm") if found.model == "both" else (found.model,)
     seeds = [found.seed + r for r in range(found.runs)]
-    labels = None if found.labels_per_class == "all" else found.labels_per_class
     sizes = {"Z": found.z_dimensions, "H": found.hidden_units, "hidden_layers": found.hidden_layers,
              "likelihood": found.likelihood}
     results, progress, code = {name: [] for name in names}, Progress(recipe, found.runs * len(names), found.quiet), 0
@@ -213,7 +213,7 @@ def main(arguments=None):
         for name in names:
             for group in [seeds] if found.gpu else [[seed] for seed in seeds]:
                 results[name] += experiment.run(
-                    name, recipe, data, group, labelled_classes=found.labelled_classes, labels_per_class=labels,
+                    name, recipe, data, group, labelled_classes=found.labelled_classes, labels_per_class=labels_of_each(found),
                     extra_classes=found.extra_classes, sizes=sizes, out=out, watch=progress, xp=xp)
     except KeyboardInterrupt:
         print(f"interrupted: what was finished is in {out}", file=sys.stderr)

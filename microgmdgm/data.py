@@ -178,7 +178,7 @@ def hide_labels(y, labelled_classes, labels_per_class, rng):
     """Which examples keep their label: (indices (L,), slots (L,)), `labels_per_class` of each labelled
     class at random, or all where it is None.  The i-th labelled class has slot i.
     Raises ValueError where there are too few."""
-    if labels_per_class is None:
+    if labels_per_class is None and len(labelled_classes):
         keep = [np.flatnonzero(y == label) for label in labelled_classes]
         return np.concatenate(keep), np.repeat(np.arange(len(keep)), [len(k) for k in keep])
     keep = []
@@ -188,7 +188,7 @@ def hide_labels(y, labelled_classes, labels_per_class, rng):
             raise ValueError(f"class {label} has {len(members)} training examples, "
                              f"fewer than the {labels_per_class} labels asked for")
         keep.append(rng.choice(members, labels_per_class, replace=False))
-    slots = np.repeat(np.arange(len(labelled_classes)), labels_per_class)
+    slots = np.repeat(np.arange(len(keep)), labels_per_class or 0)
     return np.concatenate([*keep, np.empty(0)]).astype(np.int64), slots
 
 

@@ -157,6 +157,14 @@ def test_only_images_are_augmented(image_shape):
     assert np.array_equal(batch.tx[:, :250], batch.t2x) == (image_shape is None)
 
 
+def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
+    for recipe in (recipes.FAST, recipes.FAST_SMALL):
+        assert recipe.gamma_at(0) == recipe.gamma_at(0.39) == 50
+        assert 0 < recipe.gamma_at(0.6) < 50 and recipe.gamma_at(0.75) == recipe.gamma_at(1) == 0
+        assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
+    assert all(recipes.PAPER.gamma_at(p) == 0 and recipes.PAPER.rate_at(p) == 3e-4 for p in (0, 0.5, 0.99))
+
+
 def test_a_diverging_run_stops_with_epoch_step_and_advice():
     recipe = replace(recipes.PAPER, minimum_epoch=2000, epochs=3, learning_rate=1e12, clip=None)
     rngs = [np.random.default_rng(0)]

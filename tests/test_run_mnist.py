@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
 
 
 @pytest.mark.parametrize("options", [
-    ["--labelled-classes"], ["--labelled-classes", *range(10)],
+    ["--labelled-classes", "--labels-per-class", "all"], ["--labelled-classes", *range(10)],
     ["--labelled-classes", *range(10), "--labels-per-class", "all"], ["--recipe", "paper"], ["--likelihood", "gaussian"],
     ["--recipe", "paper", "--sum", "sparse", "--samples", "2", "--hidden-layers", "4", "--extra-classes", "0"]],
     ids=["unsupervised", "semi-supervised", "supervised", "paper", "gaussian", "many settings"])
@@ -100,7 +100,7 @@ def test_other_settings_run(options, tmp_path):
     (["--labelled-classes", "0", "12"], "--labelled-classes must be classes of digits, 0 to 9, not 12"),
     (["--labelled-classes", "0", "0"], "names a class twice"),
     (["--labelled-classes", "x"], "invalid int value: 'x'"),
-    (["--labels-per-class", "500"], "--labels-per-class 500 is more than the"),
+    (["--labels-per-class", "500"], "fewer than the 500 labels asked for"),
     (["--labels-per-class", "many"], "invalid count value: 'many'"),
     (["--labels-per-class", "0"], "--labels-per-class must be at least 1, not 0"),
     (["--runs", "0"], "--runs must be at least 1, not 0"),
