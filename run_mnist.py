@@ -6,17 +6,18 @@ import os
 import platform
 import shlex
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 
 import numpy as np
+from joblib import cpu_count
 from tqdm import tqdm
 
-from microgmdgm import __version__, backend, experiment, plots
-from microgmdgm.data import ENVIRONMENT, DataError, hide_labels, load, slot_prior
+from microgmdgm import backend, executors, report, results
+from microgmdgm.data import ENVIRONMENT, DataError, hide_labels, slot_prior
+from microgmdgm.experiment import Job, Source
 from microgmdgm.recipes import RECIPES, recipe_for
-from microgmdgm.training import Diverged
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,12 +36,16 @@ def options(arguments):
                                 "score it by the paper's protocol, and set the paper's Table 1 beside it.",
                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
-    add("--model", choices=("gm-dgm", "m2", "both"), default="gm-dgm", help="which model to train")
+    add("--table1", action="store_true", help="the paper's Table 1: --model both --runs 10")
+    add("--model", choices=("gm-dgm", "m2", "both"), help="which model to train (default: gm-dgm)",
+        default=argparse.SUPPRESS)
     add("--recipe", choices=tuple(RECIPES), default="fast", help="how to train it; see README")
-    add("--runs", type=int, default=1, metavar="N", help="how many runs")
+    add("--runs", type=int, metavar="N", help="how many runs of each model (default: 1)", default=argparse.SUPPRESS)
     add("--seed", type=int, default=0, metavar="S", help="seed of the first run; the others follow, S+1, …")
     add("--epochs", type=int, metavar="E", help="epochs on the whole model (default: the recipe's: "
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
+    add("--classifier-epochs", type=int, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
+        "recipe's)", default=argparse.SUPPRESS)
     add("--dataset", choices=("mnist", "digits"), default=argparse.SUPPRESS,
         help="default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
@@ -58,15 +63,31 @@ def options(arguments):
         help="units of each hidden layer (default: 500, or 200 on digits)")
     add("--z-dimensions", type=int, default=100, metavar="N", help="dimensions of z")
     add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
-    add("--gpu", action="store_true", help="compute on the GPU, all runs at once")
+    add("--gpu", action="store_true", help="compute on the GPU, all runs of a model at once")
+    add("--jobs", type=int, metavar="N", help="runs at a time, each in a process of one BLAS thread (default: as many "
+        "as cores, never more than runs); 1: one run at a time, on all cores", default=argparse.SUPPRESS)
+    add("--dask", metavar="ADDRESS", help="compute on a Dask cluster, such as tcp://host:8786",
+        default=argparse.SUPPRESS)
     add("--out", metavar="DIR", help="folder for the results (default: results/<dataset>-<recipe>-<date and time>)",
         default=argparse.SUPPRESS)
+    add("--resume", metavar="DIR", help="go on with the interrupted runs in DIR, with their settings: finished ones "
+        "are not run again; beside it only --data-dir, --jobs, --dask and --quiet", default=argparse.SUPPRESS)
     add("--quiet", action="store_true", help="print nothing but the table at the end")
     found = parser.parse_args(arguments)
-    for name in ("epochs", "dataset", "data_dir", "labels_per_class", "extra_classes", "sum", "hidden_units", "out"):
-        setattr(found, name, getattr(found, name, None))
-    for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("labels_per_class", 1), ("extra_classes", 0),
-                        ("hidden_layers", 1), ("hidden_units", 1), ("z_dimensions", 1), ("samples", 1)):
+    given = {name for name, value in vars(found).items() if value != parser.get_default(name)}
+    foreign = sorted(given - {"resume", "data_dir", "jobs", "dask", "quiet"})
+    if "resume" in given and foreign:
+        parser.error(f"--resume takes its settings from its folder: leave out --{foreign[0].replace('_', '-')}")
+    if found.gpu and given & {"jobs", "dask"}:
+        parser.error("--gpu computes all runs at once: leave out --jobs and --dask")
+    if given >= {"jobs", "dask"}:
+        parser.error("--dask uses all workers of its cluster: leave out --jobs")
+    defaults = {"model": "both" if found.table1 else "gm-dgm", "runs": 10 if found.table1 else 1}
+    for name in ("model", "runs", "epochs", "classifier_epochs", "dataset", "data_dir", "labels_per_class", "extra_classes", "sum",
+                 "hidden_units", "jobs", "dask", "out", "resume"):
+        setattr(found, name, getattr(found, name, defaults.get(name)))
+    for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("classifier_epochs", 0), ("labels_per_class", 1), ("extra_classes", 0),
+                        ("hidden_layers", 1), ("hidden_units", 1), ("z_dimensions", 1), ("samples", 1), ("jobs", 1)):
         value = getattr(found, name)
         if value not in (None, "all") and value < least:
             parser.error(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
@@ -74,14 +95,16 @@ def options(arguments):
 
 
 def find_data(found, say):
-    """The data asked for.  Where none was and MNIST cannot be had, the digits, and says so."""
+    """Where the data asked for are, and they.  Where none were and MNIST cannot be had, the digits, and says so."""
+    source = Source(found.dataset or "mnist", found.data_dir or os.environ.get(ENVIRONMENT) or None,
+                    progressbar=sys.stderr.isatty() and not found.quiet)
     try:
-        return load(found.dataset or "mnist", found.data_dir, progressbar=sys.stderr.isatty() and not found.quiet)
+        return source, source.load()
     except DataError as error:
-        if found.dataset or found.data_dir or os.environ.get(ENVIRONMENT):
+        if found.dataset or source.folder:
             raise
         say(f"{error}\nMNIST cannot be had: this run is on scikit-learn's 8×8 digits instead.")
-        return load("digits")
+        return Source("digits"), Source("digits").load()
 
 
 def check(found, data):
@@ -109,121 +132,127 @@ def labels_of_each(found):
 
 def settings(found, data):
     """The recipe with what the command line changes in it."""
-    changes = {"epochs": found.epochs, "sum_over_y": found.sum, "samples": found.samples}
+    changes = {"epochs": found.epochs, "classifier_epochs": found.classifier_epochs, "sum_over_y": found.sum,
+               "samples": found.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
     return replace(recipe_for(found.recipe, len(data.x_train)), **changes)
 
 
-def folder(found, data):
-    """The folder for the results, made now.  Raises ValueError where it cannot be written or is not empty."""
-    out = Path(found.out or f"results/{data.name}-{found.recipe}-{datetime.now():%Y-%m-%d-%H%M%S}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise ValueError(f"--out {out} is not empty: name a new folder, so that no result is lost")
-        (out / "metrics.jsonl").touch()
-    except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from None
-    return out
+def new_folder(found, data):
+    """The folder for the results of what was asked for, made now.  Raises ValueError."""
+    check(found, data)
+    xp = backend.gpu() if found.gpu else np
+    models = ["m2", "gm-dgm"] if found.model == "both" else [found.model]
+    together = 1 if found.gpu else min(found.jobs or cpu_count(only_physical_cores=True), found.runs * len(models))
+    job = Job("", (), settings(found, data), tuple(found.labelled_classes), labels_of_each(found),
+              found.extra_classes, found.z_dimensions, found.hidden_units, found.hidden_layers, found.likelihood,
+              data.fingerprint, threads=1 if together > 1 or found.dask else None, gpu=found.gpu)
+    return results.Folder.create(
+        found.out or f"results/{data.name}-{found.recipe}-{datetime.now():%Y-%m-%d-%H%M%S}",
+        {"command": found.command, "dataset": found.dataset or data.name, "data_dir": found.data_dir,
+         "models": models, "seeds": [found.seed + r for r in range(found.runs)], "together": together,
+         "job": job.settings, "device": backend.device_name(xp),
+         "versions": {**executors.versions(), "python": platform.python_version()}})
+
+
+def old_folder(found, say):
+    """The folder to go on with; its settings, in `found`.  Raises ValueError."""
+    folder = results.Folder.resume(found.resume)
+    found.dataset, found.data_dir = folder.config["dataset"], found.data_dir or folder.config["data_dir"]
+    found.gpu = folder.config["job"]["gpu"]
+    for name, ours in executors.versions().items():
+        if ours != (theirs := folder.config["versions"][name]):
+            say(f"{name} was {theirs} and is {ours} now: the last digits may differ from an uninterrupted run's")
+    return folder
+
+
+def place(found, folder):
+    """Where to compute: a context manager of executors."""
+    if found.dask:
+        return partial(executors.dask, found.dask)
+    together = found.jobs or folder.config["together"]
+    return executors.here if together == 1 else partial(executors.processes, together)
 
 
 class Progress:
-    """A bar with the time left and the running figures; one plain line an epoch where nobody watches."""
+    """A bar for all runs with the time left and the latest figures; one plain line an epoch where nobody watches."""
 
-    def __init__(self, recipe, runs, quiet):
-        self.recipe, self.quiet, self.metrics = recipe, quiet, []
-        work = runs * (recipe.classifier_epochs + 2 * recipe.epochs)  # an epoch on all of the model costs about twice
-        self.bar = tqdm(total=work, disable=quiet or not sys.stderr.isatty(), smoothing=0.1, leave=False,
+    def __init__(self, folder, quiet):
+        recipe = folder.jobs[0].recipe
+        self.folder, self.quiet, self.runs = folder, quiet, len(folder.config["models"]) * len(folder.config["seeds"])
+        self.last = recipe.total_epochs
+        work = self.runs * (recipe.classifier_epochs + 2 * recipe.epochs)  # on all of the model it costs about twice
+        self.bar = tqdm(total=work, initial=sum(map(self._work, folder.metrics)), smoothing=0.1, leave=False,
+                        disable=quiet or not sys.stderr.isatty(),
                         bar_format="{l_bar}{bar:20}| {elapsed}, {remaining} left{postfix}")
 
-    def __call__(self, m):
-        self.metrics.append(m)
-        bound = f"bound {m['L(x)']:.1f}, " if m["joint"] else ""
-        figures = f"{bound}accuracy {100 * m['accuracy']:.1f} %, {m['slots_used']} slots in use"
-        of = self.recipe.classifier_epochs + self.recipe.epochs
-        if self.bar.disable and not self.quiet:
-            print(f"{m['model']}, seed {m['seed']}, epoch {m['epoch']} of {of}: {figures}, {m['seconds']:.0f} s",
-                  file=sys.stderr, flush=True)
-        self.bar.set_description(f"{m['model']}, seed {m['seed']}, epoch {m['epoch']}/{of}", refresh=False)
-        self.bar.set_postfix_str(figures, refresh=False)
-        self.bar.update(2 if m["joint"] else 1)
+    @staticmethod
+    def _work(m):
+        return 2 if m["joint"] else 1
+
+    def __call__(self, metrics):
+        for m in metrics:
+            bound = f"bound {m['L(x)']:.1f}, " if m["joint"] else ""
+            figures = f"{bound}accuracy {100 * m['accuracy']:.1f} %, {m['slots_used']} slots in use"
+            place = f"{m['model']}, seed {m['seed']}, epoch {m['epoch']} of {self.last}"
+            if self.bar.disable and not self.quiet:
+                print(f"{place}: {figures}, {m['seconds']:.0f} s", file=sys.stderr, flush=True)
+            done = sum(len(runs) for runs in self.folder.runs.values())
+            self.bar.set_description(f"{done} of {self.runs} runs" if self.runs > 1 else "", refresh=False)
+            self.bar.set_postfix_str(f"{place}: {figures}", refresh=False)
+            self.bar.update(self._work(m))
 
 
-def draw(out, data, name, summary, models, metrics):
-    """The pictures of one model: all its runs' curves, and the best run's Figure 2, samples and latent space."""
-    best = max(range(len(models)), key=lambda i: summary["runs"][i]["accuracy"])
-    result, trained = summary["runs"][best], models[best]
-    choice = f"best of {len(models)} runs, seed {result['seed']}" if len(models) > 1 else f"seed {result['seed']}"
-    title = f"{experiment.TITLES[name]} on {experiment.TITLES[data.name]}"
-    where = f"{title}, {choice}"
-    figures = {"confusion": plots.confusion(trained.predict(data.x_test), data.y_test, trained.labelled_classes,
-                                            trained.model.K, data.C, f"{where}: accuracy {result['accuracy']:.3f}"),
-               "curves": plots.learning_curves([m for m in metrics if m["model"] == name], title),
-               "latent": plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data")}
-    if data.image_shape:
-        figures["samples"] = plots.samples(trained, f"{where}: samples of each slot")
-    for kind, figure in figures.items():
-        figure.savefig(out / f"{kind}-{name}.png", dpi=120)
-
-
-def finish(out, data, found, recipe, results, metrics):
-    """summary.json, the pictures and the table, for the runs that were finished."""
-    models = {name: experiment.summarise([result for result, _ in runs]) for name, runs in results.items() if runs}
-    summary = {"dataset": data.name, "recipe": found.recipe, "device": device(found),
-               "settings": {**vars(found), "recipe": asdict(recipe)}, "paper": experiment.PAPER_TABLE_1,
-               "models": models}
-    experiment.write_json(out / "summary.json", summary)
-    for name, model_summary in models.items():
-        draw(out, data, name, model_summary, [trained for _, trained in results[name]], metrics)
-        for run in model_summary["runs"]:
-            if run["collapsed"]:
-                print(f"{name}, seed {run['seed']}: COLLAPSED: y says almost nothing of x (I(x;y) = "
-                      f"{run['mutual_information']:.2f} nats, {run['slots_used']} slots in use), so that its accuracy "
-                      "is that of guessing", file=sys.stderr)
-    if models:
-        print(experiment.table(data.name, models))
-
-
-def device(found):
-    return backend.device_name(backend.gpu() if found.gpu else np)
+def fail(message):
+    print(f"run_mnist.py: error: {message}", file=sys.stderr)
+    return 2
 
 
 def main(arguments=None):
     found = options(arguments)
-    try:
-        xp = backend.gpu() if found.gpu else np
-        data = find_data(found, lambda text: print(text, file=sys.stderr))
-        check(found, data)
-        recipe = settings(found, data)
-        out = folder(found, data)
-    except ValueError as error:
-        print(f"run_mnist.py: error: {error}", file=sys.stderr)
-        return 2
-    experiment.write_json(out / "config.json", {
-        "command": shlex.join(["python", "run_mnist.py", *(arguments if arguments is not None else sys.argv[1:])]),
-        "options": vars(found), "recipe": asdict(recipe), "dataset": data.name, "device": device(found),
-        "versions": {"microgmdgm": __version__, "python": platform.python_version(), "numpy": np.__version__}})
+    found.command = shlex.join(["python", "run_mnist.py", *(sys.argv[1:] if arguments is None else arguments)])
 
-    names = ("m2", "gm-dgm") if found.model == "both" else (found.model,)
-    seeds = [found.seed + r for r in range(found.runs)]
-    sizes = {"Z": found.z_dimensions, "H": found.hidden_units, "hidden_layers": found.hidden_layers,
-             "likelihood": found.likelihood}
-    results, progress, code = {name: [] for name in names}, Progress(recipe, found.runs * len(names), found.quiet), 0
+    def say(text):
+        print(text, file=sys.stderr)
     try:
-        for name in names:
-            for group in [seeds] if found.gpu else [[seed] for seed in seeds]:
-                results[name] += experiment.run(
-                    name, recipe, data, group, labelled_classes=found.labelled_classes, labels_per_class=labels_of_each(found),
-                    extra_classes=found.extra_classes, sizes=sizes, out=out, watch=progress, xp=xp)
+        folder = old_folder(found, say) if found.resume else None
+        source, data = find_data(found, say)
+        folder = folder or new_folder(found, data)
+        if data.fingerprint != folder.config["job"]["fingerprint"]:
+            raise ValueError(f"the data {source.dataset} found here are others than those of {folder.path}: "
+                             f"fingerprint {data.fingerprint}, not {folder.config['job']['fingerprint']}")
+    except ValueError as error:
+        return fail(error)
+
+    progress, code = Progress(folder, found.quiet), 0
+
+    def record(job, state, metrics, results):
+        folder.record(job, state, metrics, results)
+        progress(metrics)
+    try:
+        unfinished = [job for job in folder.jobs if not folder.finished(job)]
+        diverged = executors.compute(unfinished, source, place(found, folder), folder.state_of, record)
+        progress.bar.close()
+        for job, error in diverged.items():
+            code = fail(f"{job.name}: {error}")
     except KeyboardInterrupt:
-        print(f"interrupted: what was finished is in {out}", file=sys.stderr)
+        progress.bar.close()
+        say(f"interrupted: go on with --resume {folder.path}")
         code = 130
-    except Diverged as error:
-        print(f"run_mnist.py: error: {error}", file=sys.stderr)
-        code = 2
-    progress.bar.close()
-    finish(out, data, found, recipe, results, progress.metrics)
-    print(f"results: {out}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        progress.bar.close()
+        code = fail(f"{error}; what was finished is kept: go on with --resume {folder.path}")
+    try:
+        folder.close()
+        models = folder.summary()["models"]
+        if models:
+            report.write(folder, data)
+            for warning in results.warnings(models):
+                say(warning)
+            print(results.as_text(data.name, models))
+            say(f"report: {folder.path / 'report.html'}")
+    except OSError as error:
+        code = fail(f"{error}; the runs are kept: make room and draw the report with --resume {folder.path}")
     return code
 
 

@@ -63,6 +63,7 @@ def evaluate(q, classes, *, labelled_classes, prior, C, q_train=None, classes_tr
     result = accuracies(counts, majority_map(counts), labelled_classes)
     if q_train is not None:
         train_map = majority_map(contingency(q_train.argmax(axis=1), classes_train, K, C))
-        result["accuracy_train_map"] = accuracies(counts, train_map, labelled_classes)["accuracy"]
+        result.update({f"train_map_{figure}": value
+                       for figure, value in accuracies(counts, train_map, labelled_classes).items()})
     return {**result, "accuracy_one_to_one": float(one_to_one_accuracy(counts)),
             "nmi": float(normalized_mutual_info_score(classes, q.argmax(axis=1))), **monitor(q, prior)}

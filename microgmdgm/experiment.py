@@ -1,121 +1,163 @@
-"""One experiment: train one model for several seeds, score it, keep the results in files.
+"""One experiment: a model trained once a seed, scored, epoch by epoch.
 
-    config.json       what was asked for, before anything runs
-    metrics.jsonl     a line an epoch a run, as it happens
-    model-….npz       each run's model, as soon as it is trained
-    summary.json      every finished run, mean and standard deviation, beside the paper's Table 1
+A Job says all that decides the numbers.  An epoch takes a State to the next one and needs nothing
+else, so that it can be computed here, in another process or on another machine, and go on
+after an interruption as if there had been none.
 """
 
+import copy
 import json
-import os
 import time
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from .backend import namespace, to_host
+from .backend import gpu, keep_freed_memory, namespace, to_host
 from .batches import Task
-from .data import slot_prior
+from .data import load, slot_prior
 from .evaluation import evaluate
 from .models import Model, log_q_y
+from .recipes import Recipe
 from .trained import ROWS, Trained
-from .training import train
-
-PAPER_TABLE_1 = {  # fractions: mean and SD over ten runs on MNIST
-    "m2": {"accuracy_labelled_classes": (0.863, 0.022), "accuracy_unlabelled_classes": (0.634, 0.083),
-           "accuracy": (0.743, 0.044)},
-    "gm-dgm": {"accuracy_labelled_classes": (0.937, 0.019), "accuracy_unlabelled_classes": (0.874, 0.045),
-               "accuracy": (0.907, 0.020)},
-}
-TITLES = {"m2": "M2", "gm-dgm": "GM-DGM", "mnist": "MNIST", "digits": "digits"}
-FIGURES = ("accuracy", "accuracy_labelled_classes", "accuracy_unlabelled_classes", "accuracy_train_map",
-           "accuracy_one_to_one", "nmi", "mutual_information", "slots_used", "bound", "seconds")
+from .training import State, run_epoch
 
 
-def write_json(path, content):
-    """Write content whole or not at all."""
-    partial = Path(path).with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
+@dataclass(frozen=True)
+class Job:
+    """The model `model` once a seed, all seeds as one array program."""
+    model: str
+    seeds: tuple
+    recipe: Recipe
+    labelled_classes: tuple
+    labels_per_class: int | None    # None: all
+    extra_classes: int = 5
+    Z: int = 100
+    H: int = 500
+    hidden_layers: int = 2
+    likelihood: str = "bernoulli"
+    fingerprint: str = ""           # of the data
+    threads: int | None = None      # of BLAS, on which the last bits depend; None: as it comes
+    gpu: bool = False
+
+    @property
+    def name(self):
+        first, last = self.seeds[0], self.seeds[-1]
+        return f"{self.model}-seed{first}" if first == last else f"{self.model}-seeds{first}-{last}"
+
+    @property
+    def settings(self):
+        """As JSON has it."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_settings(cls, settings):
+        """The Job with these settings.  Raises TypeError or ValueError where they are none."""
+        lists = {name: tuple(settings[name]) for name in ("seeds", "labelled_classes")}
+        return cls(**{**settings, **lists, "recipe": Recipe(**settings["recipe"])})
 
 
-def run(name, recipe, data, seeds, *, labelled_classes, labels_per_class, out, extra_classes=5, sizes=None,
-        watch=lambda metrics: None, xp=np):
-    """Train the model `name` once a seed, as one array program, and write its metrics and models
-    into the folder `out`.     -> [(result, Trained), …]
-    sizes: settings of Model, such as {"H": 200}; watch(metrics) is told of each epoch of each run.
-    Raises ValueError for classes and counts that the data do not have, Diverged as `train` does."""
-    began = time.perf_counter()
-    rngs = [np.random.default_rng(seed) for seed in seeds]
-    task = Task.prepare(data, labelled_classes, labels_per_class, rngs, recipe.minimum_sd, xp)
-    model = Model(name, slot_prior(data.C, len(labelled_classes), extra_classes), len(task.pixels), **(sizes or {}))
-    known = {"labelled_classes": labelled_classes, "prior": model.prior, "C": data.C}
-    pixels = to_host(task.pixels)
-    x_test = xp.asarray(data.x_test[:, pixels])
+class Trainer:
+    """A Job with its data, ready to train."""
 
-    for epoch, (state, terms) in enumerate(train(model, recipe, task, rngs), start=1):
-        q = predict(state, x_test, data.white)
-        for r, seed in enumerate(seeds):
-            metrics = {"model": name, "seed": seed, "epoch": epoch, "joint": "L(x)" in terms,
-                       "seconds": round(time.perf_counter() - began, 2),
-                       **{term: float(value[r]) for term, value in terms.items()},
-                       **evaluate(q[r], data.y_test, **known)}
-            with open(out / "metrics.jsonl", "a") as file:
-                file.write(json.dumps(metrics) + "\n")
+    def __init__(self, job, data):
+        """Raises ValueError for classes and counts that the data do not have."""
+        keep_freed_memory()
+        self.job, self.data, self.xp = job, data, gpu() if job.gpu else np
+        self.rngs = [np.random.default_rng(seed) for seed in job.seeds]
+        self.task = Task.prepare(data, job.labelled_classes, job.labels_per_class, self.rngs,
+                                 job.recipe.minimum_sd, self.xp)
+        prior = slot_prior(data.C, len(job.labelled_classes), job.extra_classes)
+        self.model = Model(job.model, prior, len(self.task.pixels), Z=job.Z, H=job.H,
+                           hidden_layers=job.hidden_layers, likelihood=job.likelihood)
+        self.pixels = to_host(self.task.pixels)
+        self.x_test = self.xp.asarray(data.x_test[:, self.pixels])
+
+    def start(self):
+        """The State before the first epoch."""
+        return State.start(self.model, copy.deepcopy(self.rngs), self.xp)
+
+    def epoch(self, state):
+        """One more epoch, in place.     -> the metrics of each seed.  Raises Diverged."""
+        began = time.perf_counter()
+        terms = run_epoch(state, self.model, self.job.recipe, self.task)
+        q = self.predict(state.theta)
+        state.seconds += time.perf_counter() - began
+        return [{"model": self.model.name, "seed": seed, "epoch": state.epoch, "joint": "L(x)" in terms,
+                 "seconds": round(state.seconds, 2), **{term: float(value[r]) for term, value in terms.items()},
+                 **self.evaluate(q[r])} for r, seed in enumerate(self.job.seeds)]
+
+    def finish(self, state):
+        """-> [(result, Trained), …], one of each seed."""
+        trained = [Trained(self.model, theta, self.pixels, self.data.x_train.shape[1], self.data.white,
+                           self.job.labelled_classes, self.data.image_shape) for theta in to_host(state.theta)]
+        return [({"seed": seed,
+                  **self.evaluate(each.predict_proba(self.data.x_test), each.predict_proba(self.data.x_train)),
+                  "bound": float(each.bound(self.data.x_test).mean()), "seconds": round(state.seconds, 2)}, each)
+                for seed, each in zip(self.job.seeds, trained)]
+
+    def evaluate(self, q, q_train=None):
+        """The protocol's figures of q(y|x) (N,K) on the test data."""
+        return evaluate(q, self.data.y_test, labelled_classes=self.job.labelled_classes, prior=self.model.prior,
+                        C=self.data.C, q_train=q_train, classes_train=self.data.y_train)
+
+    def predict(self, theta):
+        """q(y|x) of every run on the test data, on the host.     θ (R,P) -> (R,N,K)"""
+        xp, x = namespace(theta), self.x_test
+        layers = self.model.layout.views(theta)["q(y|x)"]
+        parts = [xp.exp(log_q_y(layers, xp.asarray(x[i:i + ROWS], dtype=theta.dtype) * (1 / self.data.white))[0])
+                 for i in range(0, len(x), ROWS)]
+        return to_host(xp.concat(parts, axis=-2))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a process finds the data by itself: their name, and a folder that may hold them."""
+    dataset: str
+    folder: str | None = None
+    progressbar: bool = field(default=False, compare=False)
+
+    @lru_cache(maxsize=1)
+    def load(self):
+        """Raises DataError where they cannot be had."""
+        return load(self.dataset, self.folder if self.folder and Path(self.folder).is_dir() else None,
+                    self.progressbar)
+
+
+@lru_cache(maxsize=2)
+def _trainer(job, source):
+    data = source.load()
+    if data.fingerprint != job.fingerprint:
+        raise ValueError(f"the data {source.dataset} found there are others than those of this run: "
+                         f"their fingerprint is {data.fingerprint}, not {job.fingerprint}")
+    return Trainer(job, data)
+
+
+def advance(job, source, state):
+    """One more epoch of a job, from a State in host memory, None at first.
+    -> that State after it, the metrics of each seed, and [(result, Trained), …] after the last epoch, else None
+    Raises Diverged, DataError and ValueError."""
+    from threadpoolctl import threadpool_limits
+    with threadpool_limits(job.threads):
+        trainer = _trainer(job, source)
+        state = trainer.start() if state is None else state.moved(trainer.xp.asarray)
+        if state.theta.shape != (len(job.seeds), trainer.model.layout.size):
+            raise ValueError(f"the checkpoint of {job.name} does not fit its model: θ must be "
+                             f"{(len(job.seeds), trainer.model.layout.size)}, not {state.theta.shape}")
+        last = job.recipe.total_epochs
+        metrics = trainer.epoch(state) if state.epoch < last else []
+        results = trainer.finish(state) if state.epoch == last else None
+        return state.moved(to_host), metrics, results
+
+
+def run(model, recipe, data, seeds, *, labelled_classes, labels_per_class, watch=lambda metrics: None, **settings):
+    """Train the model "gm-dgm" or "m2" once a seed.     -> [(result, Trained), …]
+    settings: extra_classes, Z, H, hidden_layers, likelihood, gpu, as in Job; watch(metrics) is told of each
+    epoch of each run.  Raises ValueError for classes and counts that the data do not have, Diverged as `train` does."""
+    trainer = Trainer(Job(model, tuple(seeds), recipe, tuple(labelled_classes), labels_per_class, **settings), data)
+    state = trainer.start()
+    while state.epoch < recipe.total_epochs:
+        for metrics in trainer.epoch(state):
             watch(metrics)
-    seconds = time.perf_counter() - began
-
-    results = []
-    for theta, seed in zip(to_host(state.theta), seeds):
-        trained = Trained(model, theta, pixels, data.x_train.shape[1], data.white,
-                          tuple(labelled_classes), data.image_shape)
-        trained.save(out / f"model-{name}-seed{seed}.npz")
-        scores = evaluate(trained.predict_proba(data.x_test), data.y_test, **known,
-                          q_train=trained.predict_proba(data.x_train), classes_train=data.y_train)
-        bound = float(trained.bound(data.x_test).mean())
-        results.append(({"seed": seed, **scores, "bound": bound, "seconds": round(seconds, 2)}, trained))
-    return results
-
-
-def predict(state, x, white):
-    """q(y|x) of every run.     x (N,X) on the device -> (R,N,K) on the host"""
-    xp = namespace(x)
-    layers = state.layout.views(state.theta)["q(y|x)"]
-    parts = [xp.exp(log_q_y(layers, xp.asarray(x[i:i + ROWS], dtype=state.theta.dtype) * (1 / white))[0])
-             for i in range(0, len(x), ROWS)]
-    return to_host(xp.concat(parts, axis=-2))
-
-
-def summarise(runs):
-    """{"runs": …, "mean": …, "sd": …} over the runs; a single run has no SD."""
-    def over(statistic, least):
-        columns = {figure: [run[figure] for run in runs if run[figure] is not None] for figure in FIGURES}
-        return {figure: float(statistic(column)) if len(column) >= least else None
-                for figure, column in columns.items()}
-    return {"runs": runs, "mean": over(np.mean, 1), "sd": over(lambda column: np.std(column, ddof=1), 2)}
-
-
-def table(dataset, models):
-    """The paper's Table 1 beside ours, in percent.     models {name: summarise(…)} -> text"""
-    rows = (("accuracy_labelled_classes", "labelled classes"),
-            ("accuracy_unlabelled_classes", "never-labelled classes"), ("accuracy", "overall"),
-            ("accuracy_train_map", "  map fitted on training data"), ("accuracy_one_to_one", "  one-to-one map"),
-            ("nmi", "  normalised mutual information"))
-    heads = [head for name in models for head in (f"{TITLES[name]}, paper", f"{TITLES[name]}, ours")]
-    lines = [f"{'Accuracy, %: mean (SD)':<34}" + "".join(f"{head:>18}" for head in heads)]
-    for figure, title in rows:
-        cells = []
-        for name, summary in models.items():
-            paper = PAPER_TABLE_1[name].get(figure)
-            cells.append(_cell(*paper) if paper else "")
-            cells.append(_cell(summary["mean"][figure], summary["sd"][figure]))
-        lines.append(f"{title:<34}" + "".join(f"{cell:>18}" for cell in cells))
-    counts = ", ".join(f"{TITLES[name]} {len(summary['runs'])}" for name, summary in models.items())
-    lines.append(f"Paper: MNIST, 10 runs each.  Ours: {TITLES.get(dataset, dataset)}, runs: {counts}, last epoch, test set.")
-    return "\n".join(lines)
-
-
-def _cell(mean, sd):
-    if mean is None:
-        return "–"
-    return f"{100 * mean:.1f}" + (f" ({100 * sd:.1f})" if sd is not None else "")
+    return trainer.finish(state)

@@ -15,54 +15,69 @@ def slot_names(labelled_classes, K):
     return [str(c) for c in labelled_classes] + [f"new-{k}" for k in range(K - len(labelled_classes))]
 
 
-def confusion(slots, classes, labelled_classes, K, C, title):
-    """Figure 2: rows are true classes, from 0 at the bottom, columns are slots, grouped by the class
-    most common in them; each row sums to 1.     slots, classes (N,) -> Figure"""
+def figure_2(panels, C):
+    """Figure 2 of the paper: rows are true classes, from 0 at the bottom, columns are slots, grouped by the
+    class most common in them; each row sums to 1.  A panel a model, side by side.
+    panels [(slots (N,), classes (N,), labelled classes, K, title), …] -> Figure"""
+    widths = [1.1 + 0.56 * K for *_, K, _ in panels]
+    figure = Figure(figsize=(1.3 + sum(widths), 1.9 + 0.52 * C), layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
+    for axes, panel in zip(row, panels):
+        image = _confusion(axes, *panel[:-1], C)
+        axes.set_title(panel[-1])
+    row[0].set_yticks(range(C), [f"{c}" if c in panels[0][2] else f"{c}  (never labelled)" for c in range(C)])
+    row[0].set_ylabel("true class")
+    figure.colorbar(image, ax=row, label="share of the true class", fraction=0.03)
+    return figure
+
+
+def _confusion(axes, slots, classes, labelled_classes, K, C):
     counts = contingency(slots, classes, K, C)
     slot_map = majority_map(counts)
     order = np.lexsort((np.arange(K), np.where(slot_map < 0, C, slot_map)))
     share = counts[:, order] / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = np.array(slot_names(labelled_classes, K))[order]
-    figure = Figure(figsize=(2.2 + 0.62 * K, 1.9 + 0.52 * C), layout="constrained")
-    axes = figure.subplots()
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1, origin="lower", aspect="auto")
-    for row in range(C):
-        for column in range(K):
-            if share[row, column] >= 0.005:
-                axes.text(column, row, f"{share[row, column]:.2f}", ha="center", va="center", fontsize=8,
-                          color="black" if share[row, column] > 0.55 else "white")
+    for row, column in zip(*np.nonzero(share >= 0.005)):
+        axes.text(column, row, f"{share[row, column]:.2f}", ha="center", va="center", fontsize=8,
+                  color="black" if share[row, column] > 0.55 else "white")
     for column in np.flatnonzero(np.diff(slot_map[order])):
         axes.axvline(column + 0.5, color="white", linewidth=1.5)
     axes.set_xticks(range(K), [f"{name}\n→ {c if c >= 0 else 'empty'}" for name, c in zip(names, slot_map[order])],
                     fontsize=8)
-    axes.set_yticks(range(C), [f"{c}" if c in labelled_classes else f"{c}  (never labelled)" for c in range(C)])
     axes.set_xlabel("slot of the learnt y → most common class in it")
-    axes.set_ylabel("true class")
-    axes.set_title(title)
-    figure.colorbar(image, ax=axes, label="share of the true class")
-    return figure
+    return image
 
 
 def learning_curves(metrics, title):
-    """Accuracy, the bound and the collapse monitor by epoch, a line a run.     metrics: dicts of metrics.jsonl"""
+    """Accuracy, the bound and the collapse monitor by epoch: a line a run or, from three runs of a model,
+    their median with a band from the lowest to the highest.     metrics: dicts of metrics.jsonl -> Figure"""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     panels = (("accuracy", "accuracy on test data", "fraction"),
               ("L(x)", "bound on log p(x), training batches", "nats"),
               ("mutual_information", "I(x; y) on test data", "nats"))
-    colours = {"gm-dgm": "#0072B2", "m2": "#D55E00"}
+    joint = min((m["epoch"] for m in metrics if m["joint"]), default=1)
     for axes, (figure_name, heading, unit) in zip(figure.subplots(1, 3), panels):
-        for run in sorted({(m["model"], m["seed"]) for m in metrics}):
-            points = [m for m in metrics if (m["model"], m["seed"]) == run and figure_name in m]
-            axes.plot([m["epoch"] for m in points], [m[figure_name] for m in points], label=f"{run[0]}, seed {run[1]}",
-                      color=colours[run[0]], linestyle="-" if run[0] == "gm-dgm" else "--", marker=".", alpha=0.8)
-        joint = [m["epoch"] for m in metrics if m["joint"]]
-        if joint and min(joint) > 1:
-            axes.axvline(min(joint) - 0.5, color="grey", linewidth=1, linestyle=":")
+        for model, colour, line in (("gm-dgm", "#0072B2", "-"), ("m2", "#D55E00", "--")):
+            runs = {}
+            for m in metrics:
+                if m["model"] == model and figure_name in m:
+                    runs.setdefault(m["seed"], {})[m["epoch"]] = m[figure_name]
+            style = {"color": colour, "linestyle": line}
+            if len(runs) < 3:
+                for seed, points in runs.items():
+                    axes.plot(points.keys(), points.values(), marker=".", alpha=0.8, label=f"{model}, seed {seed}", **style)
+            else:
+                epochs = sorted(set.intersection(*(set(points) for points in runs.values())))
+                values = np.array([[points[epoch] for epoch in epochs] for points in runs.values()])
+                axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+                axes.plot(epochs, np.median(values, axis=0), label=f"{model}, median of {len(runs)} runs", **style)
+        if joint > 1:
+            axes.axvline(joint - 0.5, color="grey", linewidth=1, linestyle=":")
         axes.set_title(heading)
-        axes.set_xlabel("epoch (left of the dotted line: q(y|x) alone)" if joint and min(joint) > 1 else "epoch")
+        axes.set_xlabel("epoch (left of the dotted line: q(y|x) alone)" if joint > 1 else "epoch")
         axes.set_ylabel(unit)
         axes.grid(alpha=0.3)
-    if len({(m["model"], m["seed"]) for m in metrics}) <= 12:
         axes.legend(fontsize=8)
     figure.suptitle(title)
     return figure

@@ -35,6 +35,10 @@ class Recipe:
         if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples) < 1:
             raise ValueError(f"epochs, batches and samples must be at least 1: {self}")
 
+    @property
+    def total_epochs(self):
+        return self.classifier_epochs + self.epochs
+
     def gamma_at(self, progress):
         """γ when a share `progress` of the epochs is done: held, then linearly to its end."""
         if progress < self.gamma_held:

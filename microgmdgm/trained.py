@@ -1,14 +1,11 @@
 """A trained model: what it predicts, and how it is kept in a file."""
 
-import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from .distributions import sigmoid
+from .files import read_npz, write_npz
 from .layers import halves
 from .marginal import exact
 from .models import Model, bound_given_y, decode, encode, log_q_y
@@ -103,25 +100,21 @@ class Trained:
 
     def save(self, path):
         """Write the model as an .npz without pickle, whole or not at all."""
-        path = Path(path)
         settings = {"format": FORMAT, "model": asdict(self.model), "width": self.width, "white": self.white,
                     "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape}
-        partial = path.with_name(path.name + ".partial")
-        with open(partial, "wb") as file:
-            np.savez(file, theta=self.theta, pixels=self.pixels, settings=json.dumps(settings))
-        os.replace(partial, path)
+        write_npz(path, settings, theta=self.theta, pixels=self.pixels)
 
 
 def load(path):
     """The model that `Trained.save` wrote.  Raises ValueError where path holds none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            theta, pixels, settings = file["theta"], file["pixels"], json.loads(str(file["settings"]))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} is not a model saved by microgmdgm: {error}") from None
+    settings, arrays = read_npz(path, "a model saved")
     if settings.get("format") != FORMAT:
         raise ValueError(f"{path} has format {settings.get('format')}, but this version reads format {FORMAT}")
-    model = Model(**{**settings["model"], "prior": tuple(settings["model"]["prior"])})
+    try:
+        model = Model(**{**settings["model"], "prior": tuple(settings["model"]["prior"])})
+        theta, pixels = arrays["theta"], arrays["pixels"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a model saved by microgmdgm, or is damaged: {error}") from None
     if theta.shape != (model.layout.size,) or pixels.shape != (model.X,):
         raise ValueError(f"{path} is damaged: θ must have {model.layout.size} elements and there must be "
                          f"{model.X} pixels, not {theta.shape} and {pixels.shape}")

@@ -73,16 +73,21 @@ def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choos
 
 @dataclass
 class State:
-    """Everything that a step changes: θ (R,P), Adam's moments, the generators; and epochs done."""
-    layout: object
+    """Everything that an epoch changes: θ (R,P), Adam's moments, the generators; epochs and seconds done."""
     theta: object
     adam: Adam
     rngs: list
     epoch: int = 0
+    seconds: float = 0.0
 
     @classmethod
-    def start(cls, layout, theta, rngs):
-        return cls(layout, theta, Adam.like(theta), rngs)
+    def start(cls, model, rngs, xp=np):
+        theta = xp.asarray(np.stack([model.layout.initial(rng) for rng in rngs]))
+        return cls(theta, Adam.like(theta), rngs)
+
+    def moved(self, move):
+        """The same with its arrays put elsewhere, by to_host or the asarray of a library."""
+        return replace(self, theta=move(self.theta), adam=Adam(move(self.adam.m), move(self.adam.v), self.adam.t))
 
 
 def check_finite(objective, epoch, step):
@@ -93,16 +98,23 @@ def check_finite(objective, epoch, step):
                        "try a smaller learning rate, gradient clipping, or fewer hidden layers")
 
 
-def run_epoch(state, model, recipe, task, joint):
-    """One epoch of steps, in place.     -> {term: its mean over the steps (R,)}"""
+def run_epoch(state, model, recipe, task):
+    """One epoch of steps, in place.  The first ones train q(y|x) alone, the others the whole model;
+    each of these phases begins with a fresh Adam.     -> {term: its mean over the steps (R,)}"""
     xp = namespace(state.theta)
     U, L, steps = epoch_size(recipe, task)
     N = task.x.shape[0]
+    joint = state.epoch >= recipe.classifier_epochs
+    layout, theta = model.layout, state.theta
+    if not joint:
+        layout, theta = Layout({"q(y|x)": layout.networks["q(y|x)"]}), theta[:, layout.span("q(y|x)")]
+    if state.epoch in (0, recipe.classifier_epochs):
+        state.adam = Adam.like(theta)
     alpha = 1.1 * N / max(task.labelled.shape[1], 1) if recipe.alpha is None else recipe.alpha
-    decay = state.layout.kernels(state.theta) * (0.5 / N) if recipe.weight_prior else None
+    decay = layout.kernels(theta) * (0.5 / N) if recipe.weight_prior else None
     totals = {}
     for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint)):
-        progress = (state.epoch + step / steps) / recipe.epochs if joint else 0.0
+        progress = (state.epoch - recipe.classifier_epochs + step / steps) / recipe.epochs if joint else 0.0
 
         def choose(log_q):
             pairs = marginal.exact(log_q) if recipe.sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
@@ -115,17 +127,17 @@ def run_epoch(state, model, recipe, task, joint):
             r = adversarial(layers, log_q, x=tx, d=batch.d, length=recipe.adversarial_length * task.length)
             return r, log_q
         terms, pullback = value_and_pullback(
-            model, state.layout, state.theta, batch, alpha=alpha if L else 0.0,
+            model, layout, theta, batch, alpha=alpha if L else 0.0,
             gamma=recipe.gamma_at(progress) if U else 0.0, beta=recipe.beta,
             choose=choose if joint else None, perturb=perturb, decay=decay)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
-        state.adam.ascend(state.theta, gradient, recipe.rate_at(progress) if joint else recipe.classifier_rate)
+        state.adam.ascend(theta, gradient, recipe.rate_at(progress) if joint else recipe.classifier_rate)
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np or step + 1 == steps:  # a GPU is asked once an epoch: each answer costs a wait
-            check_finite(terms["objective"], state.epoch + joint * recipe.classifier_epochs, step)
+            check_finite(terms["objective"], state.epoch, step)
     state.epoch += 1
     return {name: total / steps for name, total in totals.items()}
 
@@ -135,14 +147,6 @@ def train(model, recipe, task, rngs):
     classifier epochs, on q(y|x) alone, then those on the whole model.
     Raises Diverged when the objective becomes NaN or infinite."""
     keep_freed_memory()
-    xp = namespace(task.x)
-    theta = xp.asarray(np.stack([model.layout.initial(rng) for rng in rngs]))
-    if recipe.classifier_epochs:
-        part = model.layout.span("q(y|x)")
-        state = State.start(Layout({"q(y|x)": model.layout.networks["q(y|x)"]}), theta[:, part].copy(), rngs)
-        for _ in range(recipe.classifier_epochs):
-            yield state, run_epoch(state, model, recipe, task, joint=False)
-        theta[:, part] = state.theta
-    state = State.start(model.layout, theta, rngs)
-    for _ in range(recipe.epochs):
-        yield state, run_epoch(state, model, recipe, task, joint=True)
+    state = State.start(model, rngs, namespace(task.x))
+    while state.epoch < recipe.total_epochs:
+        yield state, run_epoch(state, model, recipe, task)

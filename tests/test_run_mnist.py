@@ -15,9 +15,10 @@ import microgmdgm
 from .conftest import needs_mnist
 
 SCRIPT = Path(__file__).parent.parent / "run_mnist.py"
-QUICK = ["--dataset", "digits", "--epochs", "1", "--hidden-units", "40", "--z-dimensions", "5"]
-RUN = ("accuracy", "accuracy_labelled_classes", "accuracy_unlabelled_classes", "accuracy_train_map",
-       "accuracy_one_to_one", "nmi", "mutual_information", "slots_used", "bound", "seconds")
+QUICK = ["--dataset", "digits", "--epochs", "1", "--classifier-epochs", "3", "--hidden-units", "40",
+         "--z-dimensions", "5"]
+RUN = ("accuracy", "accuracy_labelled_classes", "accuracy_unlabelled_classes", "train_map_accuracy",
+       "train_map_accuracy_labelled_classes", "train_map_accuracy_unlabelled_classes", "accuracy_one_to_one", "nmi", "mutual_information", "slots_used", "bound", "seconds")
 
 
 def run(*arguments, cwd=None, **environment):
@@ -37,13 +38,13 @@ def test_the_table_sets_the_paper_beside_ours(both):
     assert done.returncode == 0, done.stderr
     for phrase in ("93.7 (1.9)", "86.3 (2.2)", "Ours: digits, runs: M2 2, GM-DGM 2"):
         assert phrase in done.stdout
-    assert "gm-dgm, seed 4, epoch 17 of 17: bound" in done.stderr and "slots in use" in done.stderr
+    assert "gm-dgm, seed 4, epoch 4 of 4: bound" in done.stderr and "slots in use" in done.stderr
 
 
 def test_the_summary_holds_every_run_and_its_mean(both):
     _, out = both
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["dataset"] == "digits" and summary["recipe"] == "fast" and summary["device"] and summary["settings"]
+    assert summary["dataset"] == "digits" and summary["device"] and summary["job"]["recipe"]["name"] == "fast"
     assert summary["paper"]["gm-dgm"]["accuracy"] == [0.907, 0.020]
     for name in ("m2", "gm-dgm"):
         model = summary["models"][name]
@@ -58,12 +59,12 @@ def test_the_summary_holds_every_run_and_its_mean(both):
 def test_every_file_is_there_and_the_models_load(both):
     _, out = both
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert len(lines) == 2 * 2 * 17 and {line["epoch"] for line in lines} == set(range(1, 18))
+    assert len(lines) == 2 * 2 * 4 and {line["epoch"] for line in lines} == set(range(1, 5))
     config = json.loads((out / "config.json").read_text())
-    assert config["command"].startswith("python run_mnist.py --dataset digits") and config["recipe"]["epochs"] == 1
+    assert config["command"].startswith("python run_mnist.py --dataset digits") and config["job"]["recipe"]["epochs"] == 1
     for name in ("m2", "gm-dgm"):
-        for picture in ("confusion", "curves", "latent", "samples"):
-            assert (out / f"{picture}-{name}.png").stat().st_size > 10_000
+        for picture in (f"figure2-{name}", f"latent-{name}", f"samples-{name}", "figure2", "curves"):
+            assert (out / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
         summary = json.loads((out / "summary.json").read_text())["models"][name]["runs"][0]
         trained = microgmdgm.load(out / f"model-{name}-seed3.npz")
         digits = microgmdgm.data.digits()
@@ -71,12 +72,49 @@ def test_every_file_is_there_and_the_models_load(both):
         scores = evaluate(trained.predict_proba(digits.x_test), digits.y_test, C=10, prior=trained.model.prior,
                           labelled_classes=trained.labelled_classes)
         assert scores["accuracy"] == summary["accuracy"]
-    assert not list(out.glob("*.partial"))
+    assert not list(out.glob("*.partial")) and not list(out.glob("checkpoint-*"))
+
+
+def test_the_report_is_one_page_with_all_of_it(both):
+    """Everything inside, nothing fetched; every tag closed."""
+    from html.parser import HTMLParser
+    _, out = both
+    text = (out / "report.html").read_text()
+
+    class Page(HTMLParser):
+        pictures, words, stack = [], [], []
+
+        def handle_starttag(self, tag, attributes):
+            attributes = dict(attributes)
+            assert "href" not in attributes and tag not in ("link", "script")
+            if tag == "img":
+                assert attributes["src"].startswith("data:image/png;base64,iVBOR") and attributes["alt"]
+                self.pictures.append(attributes["alt"])
+            if tag not in ("meta", "img"):
+                self.stack.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.stack.pop() == tag
+
+        def handle_data(self, words):
+            self.words.append(words)
+    page = Page()
+    page.feed(text)
+    assert page.stack == [] and len(page.pictures) == 7
+    words = " ".join(" ".join(page.words).split())
+    summary = json.loads((out / "summary.json").read_text())
+    for phrase in ("M2 and GM-DGM on digits", "10 for each of the classes 0 1 2 8 9; none for 3 4 5 6 7", "93.7 (1.9)",
+                   "4 of 4 runs finished", "run_mnist.py --dataset digits", "alpha", np.__version__, summary["device"]):
+        assert phrase in words
+    for name in ("m2", "gm-dgm"):
+        for run_ in summary["models"][name]["runs"]:
+            assert f"{100 * run_['accuracy']:.1f}" in words
+    assert "prefers-color-scheme: dark" in text and "@media print" in text and "width=device-width" in text
 
 
 def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
     _, out = both
-    assert run(*QUICK, "--seed", 4, "--quiet", "--out", tmp_path / "again").returncode == 0
+    assert run(*QUICK, "--runs", 2, "--seed", 4, "--quiet", "--out", tmp_path / "again").returncode == 0
     ours = json.loads((tmp_path / "again" / "summary.json").read_text())["models"]["gm-dgm"]["runs"][0]
     theirs = json.loads((out / "summary.json").read_text())["models"]["gm-dgm"]["runs"][1]
     assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
@@ -86,7 +124,7 @@ def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
 
 @pytest.mark.parametrize("options", [
     ["--labelled-classes", "--labels-per-class", "all"], ["--labelled-classes", *range(10)],
-    ["--labelled-classes", *range(10), "--labels-per-class", "all"], ["--recipe", "paper"], ["--likelihood", "gaussian"],
+    ["--labelled-classes", *range(10), "--labels-per-class", "all"], ["--recipe", "paper", "--classifier-epochs", "0"], ["--likelihood", "gaussian"],
     ["--recipe", "paper", "--sum", "sparse", "--samples", "2", "--hidden-layers", "4", "--extra-classes", "0"]],
     ids=["unsupervised", "semi-supervised", "supervised", "paper", "gaussian", "many settings"])
 def test_other_settings_run(options, tmp_path):
@@ -103,6 +141,11 @@ def test_other_settings_run(options, tmp_path):
     (["--labels-per-class", "500"], "fewer than the 500 labels asked for"),
     (["--labels-per-class", "many"], "invalid count value: 'many'"),
     (["--labels-per-class", "0"], "--labels-per-class must be at least 1, not 0"),
+    (["--jobs", "0"], "--jobs must be at least 1, not 0"),
+    (["--gpu", "--jobs", "2"], "--gpu computes all runs at once"),
+    (["--dask", "tcp://h:1", "--jobs", "2"], "leave out --jobs"),
+    (["--resume", "nowhere"], "--resume takes its settings from its folder: leave out --dataset"),
+    (["--classifier-epochs", "-1"], "--classifier-epochs must be at least 0, not -1"),
     (["--runs", "0"], "--runs must be at least 1, not 0"),
     (["--epochs", "-3"], "--epochs must be at least 1, not -3"),
     (["--extra-classes", "-1"], "--extra-classes must be at least 0, not -1"),
@@ -170,7 +213,7 @@ def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Traceback" not in errors and f"what was finished is in {out}" in errors
+    assert process.returncode == 130 and "Traceback" not in errors and f"interrupted: go on with --resume {out}" in errors
     summary = json.loads((out / "summary.json").read_text())
     finished = [run["seed"] for run in summary["models"]["gm-dgm"]["runs"]]
     assert finished and finished == list(range(len(finished)))
@@ -181,13 +224,15 @@ def test_a_collapsed_run_says_so(tmp_path):
     """M2 without any label, on the paper's objective, is the paper's example of collapse."""
     done = run("--dataset", "digits", "--model", "m2", "--recipe", "paper", "--labelled-classes", "--epochs", 1,
                "--hidden-units", 40, "--z-dimensions", 5, "--quiet", "--out", tmp_path / "out")
-    assert done.returncode == 0 and "m2, seed 0: COLLAPSED: y says almost nothing of x" in done.stderr
+    assert done.returncode == 0 and "M2, seed 0: COLLAPSED: y says almost nothing of x" in done.stderr
+    assert "M2 0 COLLAPSED" in done.stdout and "1 of 1" in done.stdout
+    assert 'class="warn">M2, seed 0: COLLAPSED' in (tmp_path / "out" / "report.html").read_text()
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["models"]["m2"]["runs"][0]["collapsed"]
 
 
 def test_help_gives_every_default():
     text = " ".join(run("--help").stdout.split())
-    for phrase in ("(default: gm-dgm)", "(default: fast)", "(default: [0, 1, 2, 8, 9])",
+    for phrase in ("(default: gm-dgm)", "(default: fast)", "each model (default: 1)", "never more than runs", "(default: [0, 1, 2, 8, 9])",
                    "or all (default: 100, or 10 on digits)",
                    "(default: 5, or 0 where all classes are labelled)", "(default: results/"):
         assert phrase in text

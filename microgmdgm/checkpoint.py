@@ -1,0 +1,54 @@
+"""Checkpoints: all that an epoch changes, in one file, so that a run that goes on gives the same bits."""
+
+import numpy as np
+
+from .adam import Adam
+from .files import read_npz, write_npz
+from .training import State
+
+FORMAT = 1
+
+
+def save(path, state, settings):
+    """Write a State in host memory and the settings of its run, whole or not at all.  Raises OSError."""
+    write_npz(path, {"format": FORMAT, "run": settings, "t": state.adam.t, "epoch": state.epoch,
+                     "seconds": state.seconds, "generators": [rng.bit_generator.state for rng in state.rngs]},
+              theta=state.theta, m=state.adam.m, v=state.adam.v)
+
+
+def load(path, settings):
+    """The State that `save` wrote.  Raises ValueError where path holds none, or one of other settings;
+    the file is left as it is."""
+    found, arrays = read_npz(path, "a checkpoint written")
+    if found.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {found.get('format')}, but this version reads format {FORMAT}")
+    other = [f"{name} is {_short(theirs)} there and {_short(ours)} here"
+             for name, theirs, ours in _differences(found.get("run"), settings)]
+    if other:
+        raise ValueError(f"{path} is of a run with other settings: {'; '.join(other)}; it is left as it is")
+    try:
+        theta, m, v = arrays["theta"], arrays["m"], arrays["v"]
+        rngs = [np.random.default_rng() for _ in found["generators"]]
+        for rng, state in zip(rngs, found["generators"]):
+            rng.bit_generator.state = state
+        state = State(theta, Adam(m, v, int(found["t"])), rngs, int(found["epoch"]), float(found["seconds"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a checkpoint written by microgmdgm, or is damaged: {error}") from None
+    if not (len(theta) == len(rngs) and m.shape == v.shape and all(a.dtype == "float32" for a in (theta, m, v))
+            and all(np.isfinite(a).all() for a in (theta, m, v))):
+        raise ValueError(f"{path} is damaged: θ, m and v must be finite, of float32, with a row a generator")
+    return state
+
+
+def _differences(theirs, ours, prefix=""):
+    """(name, theirs, ours) of the settings that differ, by their own names also where they are nested."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for name in dict.fromkeys((*theirs, *ours)):
+            yield from _differences(theirs.get(name), ours.get(name), name)
+    elif theirs != ours:
+        yield prefix or "the run", theirs, ours
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "…"

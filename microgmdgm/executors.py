@@ -1,0 +1,138 @@
+"""Where epochs are computed: in this process, in several, on a Dask cluster.
+
+All are executors of concurrent.futures, so that `compute` knows no difference.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+
+from .experiment import advance
+from .training import Diverged
+
+ATTEMPTS = 3  # of processes that die one after the other before an epoch is done
+
+
+class Here(Executor):
+    """Computes at once, in this process and thread."""
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def here():
+    yield Here(), 1
+
+
+@contextmanager
+def processes(N):
+    """N processes on this machine.  They leave Ctrl-C to this one, and end with it, however it ends."""
+    context = multiprocessing.get_context("spawn")
+    reader, writer = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(N, context, initializer=_end_with_parent, initargs=(reader,))
+    try:
+        yield pool, N
+    finally:
+        writer.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent(alive):
+    """`alive` is the end of a pipe that nobody writes to; it closes when the parent ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        try:
+            alive.recv()
+        except EOFError:
+            os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def dask(address):
+    """The workers of the Dask cluster whose scheduler is at `address`.  Dask itself does the work of a
+    worker that dies again.  Raises ValueError where there is no such cluster, or it lacks this version."""
+    try:
+        from distributed import Client, KilledWorker
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+    except ImportError:
+        raise ValueError("--dask needs distributed, which is not installed: in the project's folder, "
+                         "pip install -e '.[dask]'") from None
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no Dask scheduler answers at {address}, as in --dask tcp://host:8786: {error}") from None
+    with client:
+        _check_versions(client, address)
+        try:
+            yield client.get_executor(pure=False), sum(client.nthreads().values())
+        except (KilledWorker, FutureCancelledError, CommClosedError, CancelledError) as error:
+            raise OSError(f"the Dask cluster at {address} failed: {type(error).__name__}: {error}") from None
+
+
+def _check_versions(client, address):
+    if not client.nthreads():
+        raise ValueError(f"the Dask cluster at {address} has no workers: start some, dask worker {address}")
+    try:
+        theirs = client.run(versions)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"Dask's workers cannot import microgmdgm: install it there too ({error})") from None
+    for worker, found in theirs.items():
+        if found != versions():
+            raise ValueError(f"the Dask worker {worker} has {found}, but here are {versions()}: install the same there")
+
+
+def versions():
+    """Of what the last bits of a run depend on."""
+    import numpy
+    from . import __version__
+    return {"microgmdgm": __version__, "numpy": numpy.__version__}
+
+
+def compute(jobs, source, place, state_of, record):
+    """Train all jobs, as many at a time as `place` (here(), processes(N), dask(address)) holds.
+    state_of(job) gives the State to start from; record(job, state, metrics, results) is told of each epoch.
+    -> {job: Diverged} of those that diverged.  Raises what `advance` and `record` raise."""
+    states, diverged, failures = {}, {}, 0
+    waiting = deque(jobs)
+    while waiting:
+        with place() as (executor, width):
+            running = {}
+            try:
+                while waiting or running:
+                    while waiting and len(running) < width:
+                        job = waiting.popleft()
+                        if job not in states:
+                            states[job] = state_of(job)
+                        running[executor.submit(advance, job, source, states[job])] = job
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        try:
+                            states[running[future]], metrics, results = future.result()
+                        except Diverged as error:
+                            diverged[running.pop(future)] = error
+                            continue
+                        job, failures = running.pop(future), 0
+                        record(job, states[job], metrics, results)
+                        if results is None:
+                            waiting.appendleft(job)
+                        else:
+                            del states[job]
+            except BrokenExecutor as error:  # a process was killed, and took its pool with it
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise OSError(f"{ATTEMPTS} times a process died before it had done an epoch, perhaps for lack of "
+                                  "memory: try fewer --jobs") from error
+                waiting.extendleft(running.values())
+    return diverged

@@ -1,0 +1,60 @@
+"""Files that are whole or not there: written under a temporary name, then renamed; read without pickle."""
+
+import json
+import os
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, NotImplementedError, MemoryError,
+              zipfile.BadZipFile, zlib.error)  # what a damaged .npz can raise
+
+
+@contextmanager
+def whole(path):
+    """A binary file to write, which takes the place of `path` once all of it is on the disk.
+    Where that fails, at any moment, `path` is as it was.  Raises OSError."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path, content):
+    """Write content, as JSON, whole or not at all."""
+    with whole(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_npz(path, settings, **arrays):
+    """Write arrays and a dict of settings as an .npz without pickle, whole or not at all."""
+    with whole(path) as file:
+        np.savez(file, settings=json.dumps(settings), **arrays)
+
+
+def read_npz(path, kind):
+    """The settings and the arrays that write_npz wrote, each byte verified by its checksum.
+    Raises ValueError, with `kind` for what was expected, where path holds nothing of the sort."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+            if damaged:
+                raise ValueError(f"the checksum of its part {damaged} is wrong")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        settings = json.loads(str(arrays.pop("settings")))
+        if not isinstance(settings, dict):
+            raise ValueError("its settings are no dict")
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is not {kind} by microgmdgm, or is damaged: {error}") from None
+    return settings, arrays

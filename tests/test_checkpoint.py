@@ -1,0 +1,269 @@
+"""Nothing is lost: whole files, checkpoints, and runs that go on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from microgmdgm import checkpoint, data, experiment, recipes
+from microgmdgm.files import read_npz, whole, write_npz
+from microgmdgm.training import State
+from .test_run_mnist import QUICK, SCRIPT, run
+
+RECIPE = replace(recipes.FAST_SMALL, classifier_epochs=2, epochs=2, minimum_epoch=1500)
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return experiment.Trainer(experiment.Job("gm-dgm", (0, 5), RECIPE, (0, 1, 2), 10, Z=4, H=12), data.digits())
+
+
+def states(trainer):
+    """The State after each epoch, and the metrics and results of the last."""
+    state = trainer.start()
+    yield state
+    while state.epoch < RECIPE.total_epochs:
+        trainer.epoch(state)
+        yield state
+
+
+@pytest.mark.parametrize("stop", range(RECIPE.total_epochs + 1))
+def test_a_run_that_goes_on_gives_the_same_bits(trainer, tmp_path, stop):
+    path, settings = tmp_path / "checkpoint.npz", trainer.job.settings
+    for state in states(trainer):
+        if state.epoch == stop:
+            checkpoint.save(path, state, settings)
+    resumed = checkpoint.load(path, settings)
+    assert resumed.epoch == stop
+    while resumed.epoch < RECIPE.total_epochs:
+        trainer.epoch(resumed)
+    assert np.array_equal(resumed.theta, state.theta) and np.array_equal(resumed.adam.v, state.adam.v)
+    assert resumed.adam.t == state.adam.t and [r.random() for r in resumed.rngs] == [r.random() for r in state.rngs]
+    ours, theirs = trainer.finish(resumed), trainer.finish(state)
+    assert [{**result, "seconds": 0} for result, _ in ours] == [{**result, "seconds": 0} for result, _ in theirs]
+
+
+def test_the_two_phases_train_what_they_should(trainer):
+    part = trainer.model.layout.span("q(y|x)")
+    before, *_ = (state.theta.copy() for state in states(trainer))
+    for state in states(trainer):
+        moved = state.theta != before
+        if state.epoch in (1, 2):  # q(y|x) alone
+            assert moved[:, part].any() and moved.sum() == moved[:, part].sum()
+            assert state.adam.m.shape == before[:, part].shape
+        if state.epoch == 3:
+            assert moved[:, part.stop:].any() or moved[:, :part.start].any()
+            assert state.adam.m.shape == before.shape
+
+
+@pytest.fixture
+def saved(trainer, tmp_path):
+    state = trainer.start()
+    trainer.epoch(state)
+    checkpoint.save(tmp_path / "checkpoint.npz", state, trainer.job.settings)
+    return tmp_path / "checkpoint.npz", state
+
+
+def test_a_damaged_checkpoint_is_told_and_left_as_it_is(trainer, saved):
+    """Cut anywhere, or with any byte changed: an error, or exactly what was saved (some bytes hold no data)."""
+    path, state = saved
+    content, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    cuts = [content[:n] for n in (0, 1, 100, len(content) // 2, len(content) - 1)]
+    for n in rng.integers(0, len(content), 150):
+        cuts.append(content[:n] + bytes([content[n] ^ (1 << rng.integers(8))]) + content[n + 1:])
+    for n in range(len(content) - 400, len(content), 3):  # the directory at the end of the file
+        cuts.append(content[:n] + bytes([content[n] ^ 0x41]) + content[n + 1:])
+    for damaged in cuts:
+        path.write_bytes(damaged)
+        try:
+            found = checkpoint.load(path, trainer.job.settings)
+        except ValueError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert np.array_equal(found.theta, state.theta) and found.epoch == state.epoch
+        assert path.read_bytes() == damaged
+    assert refused > 150
+
+
+def test_a_checkpoint_of_other_settings_is_refused(trainer, saved):
+    path, _ = saved
+    other = replace(trainer.job, labels_per_class=20, recipe=replace(RECIPE, alpha=7.0))
+    with pytest.raises(ValueError, match=r"other settings: alpha is 30.0 there and 7.0 here; labels_per_class is 10 "
+                                         r"there and 20 here; it is left as it is"):
+        checkpoint.load(path, other.settings)
+
+
+def test_foreign_files_are_refused(trainer, saved):
+    path, state = saved
+    settings, arrays = read_npz(path, "a checkpoint written")
+    for name, (changed, others) in {
+            "model": ({"model": {}}, {}), "future": ({**settings, "format": 2}, arrays),
+            "half": (settings, {"theta": arrays["theta"]}), "rows": (settings, {**arrays, "theta": arrays["theta"][:1]}),
+            "nan": (settings, {**arrays, "m": arrays["m"] * np.float32("nan")}),
+            "generators": ({**settings, "generators": [{}, {}]}, arrays)}.items():
+        write_npz(path.with_name(f"{name}.npz"), changed, **others)
+        with pytest.raises(ValueError, match=f"{name}.npz (is|has)"):
+            checkpoint.load(path.with_name(f"{name}.npz"), trainer.job.settings)
+
+
+def test_a_checkpoint_that_does_not_fit_the_model_is_refused(trainer):
+    job = replace(trainer.job, fingerprint=trainer.data.fingerprint)
+    state = State(np.zeros((2, 7), "float32"), trainer.start().adam, trainer.start().rngs)
+    with pytest.raises(ValueError, match=r"does not fit its model: θ must be \(2, \d+\), not \(2, 7\)"):
+        experiment.advance(job, experiment.Source("digits"), state)
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), whole(path) as file:
+        file.write(b"half of the new")
+        raise RuntimeError
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    with whole(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new" and list(tmp_path.iterdir()) == [path]
+
+
+# The command, killed and gone on with.
+
+TABLE = [*QUICK, "--classifier-epochs", 8, "--model", "both", "--runs", 2]
+
+
+def outcome(out):
+    """All that a finished table says, but for the times."""
+    summary = json.loads((out / "summary.json").read_text())["models"]
+    runs = {name: [{**run, "seconds": 0} for run in model["runs"]] for name, model in summary.items()}
+    metrics = [{**json.loads(line), "seconds": 0} for line in (out / "metrics.jsonl").read_text().splitlines()]
+    thetas = {path.name: np.load(path)["theta"].tobytes() for path in sorted(out.glob("model-*.npz"))}
+    return runs, metrics, thetas
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "out"
+    done = run(*TABLE, "--jobs", 2, "--quiet", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return outcome(out)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
+def test_twenty_kills_change_nothing(uninterrupted, tmp_path):
+    """SIGKILL at random moments, every other one while a file is being written; no process stays behind."""
+    out, rng, kills, torn, processes = tmp_path / "out", np.random.default_rng(), 0, 0, []
+    command = [sys.executable, str(SCRIPT), *map(str, TABLE), "--jobs", "2", "--quiet", "--out", str(out)]
+    while kills < 20:
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, str(SCRIPT), "--resume", str(out), "--quiet"]
+        lines = (out / "metrics.jsonl").stat().st_size if (out / "metrics.jsonl").exists() else 0
+        in_write, delay, ready = kills % 2, rng.uniform(0, 0.5), None
+        while running.poll() is None:
+            moved = (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size != lines
+            ready = ready or (time.perf_counter() if moved else None)
+            if ready and (any(out.glob("*.partial")) if in_write else time.perf_counter() > ready + delay):
+                break
+        processes += children(running.pid)
+        running.kill()
+        _, errors = running.communicate(timeout=60)
+        if running.returncode != -signal.SIGKILL:
+            assert running.returncode == 0, errors  # it was done before the blow
+            break
+        torn += any(out.glob("*.partial"))
+        kills += 1
+    assert kills == 20, f"only {kills} kills before the end"
+    assert torn >= 3, f"only {torn} kills tore a file"
+    done = run("--resume", out, "--quiet")
+    assert done.returncode == 0 and "overall" in done.stdout, done.stderr
+    assert outcome(out) == uninterrupted
+    assert not list(out.glob("*.partial")) and not list(out.glob("checkpoint-*"))
+    deadline = time.time() + 30
+    while (left := [pid for pid in processes if alive(pid)]) and time.time() < deadline:
+        time.sleep(0.1)
+    assert not left, "processes outlived their parent"
+
+
+def test_a_killed_process_of_the_pool_has_its_epoch_done_again(uninterrupted, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, str(SCRIPT), *map(str, TABLE), "--jobs", "2", "--quiet", "--out", str(out)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while running.poll() is None and not (out / "metrics.jsonl").exists():
+        time.sleep(0.02)
+    for pid in children(running.pid):
+        with open(f"/proc/{pid}/cmdline") as file:
+            if "spawn_main" in file.read():
+                os.kill(pid, signal.SIGKILL)
+                break
+    else:
+        pytest.fail("found no process of the pool")
+    _, errors = running.communicate(timeout=300)
+    assert running.returncode == 0, errors
+    assert outcome(out) == uninterrupted
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
+    """A limit on the size of files stands for the disk: the checkpoints of the first phase fit, later ones do not."""
+    resource = pytest.importorskip("resource")
+    out, table = tmp_path / "out", [*QUICK, "--epochs", "2"]
+    whole_run = run(*table, "--quiet", "--out", tmp_path / "whole")
+    assert whole_run.returncode == 0, whole_run.stderr
+    limited = subprocess.run([sys.executable, SCRIPT, *map(str, table), "--quiet", "--out", out], capture_output=True,
+                             text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (120_000,) * 2))
+    assert limited.returncode == 2 and "Traceback" not in limited.stderr
+    assert len(limited.stderr.splitlines()) == 1 and "File too large" in limited.stderr
+    assert f"go on with --resume {out}" in limited.stderr
+    assert [path.name for path in out.glob("checkpoint-*")] == ["checkpoint-gm-dgm-seed0.npz"]
+    done = run("--resume", out, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert outcome(out) == outcome(tmp_path / "whole")
+
+
+def test_finished_runs_are_not_run_again(tmp_path):
+    out = tmp_path / "out"
+    assert run(*QUICK, "--quiet", "--out", out).returncode == 0
+    before = outcome(out)
+    done = run("--resume", out)
+    assert done.returncode == 0 and "epoch" not in done.stderr and "overall" in done.stdout
+    assert outcome(out) == before
+
+
+@pytest.mark.parametrize("break_it, message", [
+    (lambda out: (out / "config.json").write_text("{"), "config.json is not the config.json of an experiment"),
+    (lambda out: (out / "config.json").unlink(), "No such file"),
+    (lambda out: (out / "config.json").write_text('{"format": 7}'), "has format 7, but this version reads format 1"),
+    (lambda out: (out / "config.json").write_text('{"format": 1}'), "does not say what was asked for"),
+    (lambda out: (out / "summary.json").write_text("[]"), "summary.json is not a summary of runs"),
+    (lambda out: (out / "checkpoint-gm-dgm-seed1.npz").write_bytes(b"PK"), "is not a checkpoint written by microgmdgm")])
+def test_a_folder_that_cannot_go_on_gets_one_clear_line_and_stays(tmp_path, break_it, message):
+    from microgmdgm.results import Folder
+    job = experiment.Job("", (), RECIPE, (0, 1), 10, fingerprint=data.digits().fingerprint)
+    Folder.create(tmp_path / "out", {
+        "command": "", "dataset": "digits", "data_dir": None, "models": ["gm-dgm"], "seeds": [0, 1], "together": 1,
+        "job": job.settings, "device": "", "versions": {}})
+    break_it(tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    done = run("--resume", tmp_path / "out")
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and message in done.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
