@@ -62,10 +62,11 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint):
         return xp.asarray(rng.random(shape, dtype=np.float32))
     grey = xp.asarray(task.x[xp.asarray(rows)], dtype=xp.float32) * (1 / task.white)
     x = tx = t2x = d = u = eps = None
-    if joint:
+    if joint or not recipe.gamma:
         x = grey[:, task.pixels]
         noise = uniform(*x.shape)
         x = xp.asarray(noise < x, dtype=xp.float32) if model.likelihood == "bernoulli" else x + noise / task.white
+    if joint:
         u = uniform(U)
         pairs = U * (model.K if recipe.sum_over_y == "exact" else 2) + len(slots)
         eps = xp.asarray(rng.standard_normal((recipe.samples * pairs, model.Z), dtype=np.float32))

@@ -87,8 +87,8 @@ def _check_versions(client, address):
         raise ValueError(f"the Dask cluster at {address} has no workers: start some, dask worker {address}")
     try:
         theirs = client.run(versions)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"Dask's workers cannot import microgmdgm: install it there too ({error})") from None
+    except Exception as error:  # Dask wraps what its workers raise
+        raise ValueError(f"Dask's workers cannot run microgmdgm: install it there too ({error})") from None
     for worker, found in theirs.items():
         if found != versions():
             raise ValueError(f"the Dask worker {worker} has {found}, but here are {versions()}: install the same there")

@@ -121,13 +121,16 @@ class Source:
     @lru_cache(maxsize=1)
     def load(self):
         """Raises DataError where they cannot be had."""
-        return load(self.dataset, self.folder if self.folder and Path(self.folder).is_dir() else None,
-                    self.progressbar)
+        return load(self.dataset, self.folder, self.progressbar)
+
+    def elsewhere(self):
+        """The same on another machine, which may lack the folder but have the data in its cache."""
+        return self if self.folder and Path(self.folder).is_dir() else Source(self.dataset)
 
 
 @lru_cache(maxsize=2)
 def _trainer(job, source):
-    data = source.load()
+    data = source.elsewhere().load()
     if data.fingerprint != job.fingerprint:
         raise ValueError(f"the data {source.dataset} found there are others than those of this run: "
                          f"their fingerprint is {data.fingerprint}, not {job.fingerprint}")
@@ -141,7 +144,8 @@ def advance(job, source, state):
     from threadpoolctl import threadpool_limits
     with threadpool_limits(job.threads):
         trainer = _trainer(job, source)
-        state = trainer.start() if state is None else state.moved(trainer.xp.asarray)
+        # a copy: what another process sent may lie in memory in a way that changes the last bits
+        state = trainer.start() if state is None else copy.deepcopy(state).moved(trainer.xp.asarray)
         if state.theta.shape != (len(job.seeds), trainer.model.layout.size):
             raise ValueError(f"the checkpoint of {job.name} does not fit its model: θ must be "
                              f"{(len(job.seeds), trainer.model.layout.size)}, not {state.theta.shape}")

@@ -71,7 +71,8 @@ def learning_curves(metrics, title):
                 epochs = sorted(set.intersection(*(set(points) for points in runs.values())))
                 values = np.array([[points[epoch] for epoch in epochs] for points in runs.values()])
                 axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
-                axes.plot(epochs, np.median(values, axis=0), label=f"{model}, median of {len(runs)} runs", **style)
+                axes.plot(epochs, np.median(values, axis=0), marker="." if len(epochs) < 30 else None,
+                          label=f"{model}, median of {len(runs)} runs", **style)
         if joint > 1:
             axes.axvline(joint - 0.5, color="grey", linewidth=1, linestyle=":")
         axes.set_title(heading)

@@ -24,14 +24,14 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .
 th, td { padding: .2rem .7rem .2rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem }
 th.part { font-weight: 400; font-style: italic; color: var(--soft); padding-top: .7rem }
-figure { margin: 0 } figcaption { color: var(--soft); font-size: .85rem }
+figure { margin: 0; overflow-x: auto } .large img { min-width: 38rem } figcaption { color: var(--soft); font-size: .85rem }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; display: block }
-.side { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)) }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: .6rem .8rem; border-radius: .3rem }
+.side { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)) }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: .6rem .8rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
 dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
 @media print { body { max-width: none; padding: 0; font-size: 9pt } figure, tr { break-inside: avoid }
-  h2 { break-after: avoid } .wide { overflow: visible } }
+  h2 { break-after: avoid } .wide, figure { overflow: visible } .large img { min-width: 0 } }
 """
 
 
@@ -89,18 +89,20 @@ def page(folder, data, images):
         '<p class="soft">The paper names each slot by the class most common in it among the very test examples that it '
         "then scores; the clean protocol uses the training examples for that. The paper’s columns are for MNIST with "
         "100 labels for each of 0 1 2 8 9, ten runs.</p>",
-        "<h2>Learning curves</h2>", _picture(images["curves", ""], "Learning curves", "")]
+        "<h2>Learning curves</h2>", _picture(images["curves", ""], "Learning curves", "", large=True)]
     for heading, kind, caption in figures:
         shown = [(name, images[kind, name]) for name in models if (kind, name) in images]
         if shown:
             parts += [f"<h2>{heading}</h2>", '<div class="side">',
-                      *(_picture(png, f"{heading}, {TITLES[name]}", caption) for name, png in shown), "</div>"]
+                      *(_picture(png, f"{heading}, {TITLES[name]}", caption, large=kind == "figure2") for name, png in shown),
+                      "</div>"]
     parts += ["<h2>Every run</h2>", _table(*seed_rows(models)),
               '<p class="soft">Accuracies and NMI in percent; I(x;y) and the bound on log p(x) in nats; slots in use; '
               "seconds of training.</p>",
               "<h2>How it was made</h2>", f"<pre>{html.escape(config['command'])}</pre>",
               _list({"hardware": config["device"], **config["versions"]}), "<h2>Settings</h2>",
-              _list({**{name: value for name, value in job.items() if name != "recipe"}, **job["recipe"]})]
+              _list({**job, "model": names, "seeds": _short(config["seeds"]), "recipe": job["recipe"]["name"]}),
+              "<h3>Recipe</h3>", _list(job["recipe"])]
     return (f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="viewport" '
             f'content="width=device-width, initial-scale=1">\n<title>{html.escape(names)}: report</title>\n'
             f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n")
@@ -115,6 +117,10 @@ def _labels(job, C):
             + (f"; none for {never}." if never else "."))
 
 
+def _short(seeds):
+    return f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else seeds[0]
+
+
 def _table(heads, rows):
     """rows: lists of cells, or (title, cells or None for a heading)."""
     lines = ["<tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"]
@@ -127,9 +133,10 @@ def _table(heads, rows):
     return '<div class="wide"><table>' + "\n".join(lines) + "</table></div>"
 
 
-def _picture(png, alt, caption):
+def _picture(png, alt, caption, large=False):
+    """large: to be moved about on a small screen rather than made small."""
     code = base64.b64encode(png).decode()
-    return (f'<figure><img alt="{html.escape(alt)}" src="data:image/png;base64,{code}">'
+    return (f'<figure{" class=large" if large else ""}><img alt="{html.escape(alt)}" src="data:image/png;base64,{code}">'
             f"<figcaption>{html.escape(caption)}</figcaption></figure>")
 
 

@@ -26,7 +26,7 @@ def test_a_perfect_clustering_under_other_names_scores_one():
     q = sharp((classes + 1) % 4, 4)
     scores = evaluation.evaluate(q, classes, labelled_classes=[], prior=(0.25,) * 4, C=4,
                                  q_train=q, classes_train=classes)
-    for figure in ("accuracy", "accuracy_train_map", "accuracy_one_to_one", "accuracy_unlabelled_classes"):
+    for figure in ("accuracy", "train_map_accuracy", "accuracy_one_to_one", "accuracy_unlabelled_classes"):
         assert scores[figure] == 1.0
     assert scores["accuracy_labelled_classes"] is None and scores["nmi"] == pytest.approx(1)
     assert not scores["collapsed"]
@@ -37,7 +37,7 @@ def test_the_training_map_is_fitted_on_training_data():
     q = sharp(np.array([0, 0, 1, 1]), 2)
     swapped = evaluation.evaluate(q, classes, labelled_classes=[], prior=(0.5, 0.5), C=2,
                                   q_train=q, classes_train=1 - classes)
-    assert swapped["accuracy"] == 1.0 and swapped["accuracy_train_map"] == 0.0
+    assert swapped["accuracy"] == 1.0 and swapped["train_map_accuracy"] == 0.0
 
 
 def test_a_slot_without_training_points_predicts_nothing():

@@ -60,7 +60,7 @@ def test_other_data_than_those_asked_for_are_refused():
 
 def test_processes_that_always_die_end_it(monkeypatch):
     with pytest.raises(OSError, match="3 times a process died"):
-        compute(partial(executors.processes, 1), source=Deadly("digits"))
+        compute(partial(executors.processes, 1), source=Deadly("digits", "."))
 
 
 class Deadly(experiment.Source):
