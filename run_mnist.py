@@ -5,6 +5,7 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import sys
 from dataclasses import replace
 from datetime import datetime
@@ -214,6 +215,7 @@ def main(arguments=None):
 
     def say(text):
         print(text, file=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's "stop" is a Ctrl-C
     try:
         folder = old_folder(found, say) if found.resume else None
         source, data = find_data(found, say)

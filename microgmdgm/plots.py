@@ -16,36 +16,57 @@ def slot_names(labelled_classes, K):
 
 
 def figure_2(panels, C):
-    """Figure 2 of the paper: rows are true classes, from 0 at the bottom, columns are slots, grouped by the
-    class most common in them; each row sums to 1.  A panel a model, side by side.
+    """Figure 2 of the paper: rows are true classes, from 0 at the bottom, columns the classes given to them,
+    each slot standing for the class most common in it; each row sums to 1.  A panel a model, side by side.
     panels [(slots (N,), classes (N,), labelled classes, K, title), …] -> Figure"""
-    widths = [1.1 + 0.56 * K for *_, K, _ in panels]
-    figure = Figure(figsize=(1.3 + sum(widths), 1.9 + 0.52 * C), layout="constrained")
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
-    for axes, panel in zip(row, panels):
-        image = _confusion(axes, *panel[:-1], C)
-        axes.set_title(panel[-1])
-    row[0].set_yticks(range(C), [f"{c}" if c in panels[0][2] else f"{c}  (never labelled)" for c in range(C)])
-    row[0].set_ylabel("true class")
+    figure = Figure(figsize=(1.6 + (1.0 + 0.52 * C) * len(panels), 1.4 + 0.5 * C), layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (slots, classes, labelled, K, title) in zip(row, panels):
+        given = majority_map(contingency(slots, classes, K, C))[slots]
+        image = _shares(axes, contingency(given, classes, C, C))
+        axes.set_xticks(range(C))
+        axes.set_xlabel("class given to it")
+        axes.set_title(title, fontsize=11)
+        axes.set_ylabel("true class" if axes is row[0] else "")
+        axes.set_yticks(range(C), _class_names(labelled, C))
     figure.colorbar(image, ax=row, label="share of the true class", fraction=0.03)
     return figure
 
 
-def _confusion(axes, slots, classes, labelled_classes, K, C):
-    counts = contingency(slots, classes, K, C)
+def slots(panel, C):
+    """The same with a column a slot of y, under its name, grouped by the class most common in it."""
+    found, classes, labelled, K, title = panel
+    counts = contingency(found, classes, K, C)
     slot_map = majority_map(counts)
     order = np.lexsort((np.arange(K), np.where(slot_map < 0, C, slot_map)))
-    share = counts[:, order] / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = np.array(slot_names(labelled_classes, K))[order]
-    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1, origin="lower", aspect="auto")
-    for row, column in zip(*np.nonzero(share >= 0.005)):
-        axes.text(column, row, f"{share[row, column]:.2f}", ha="center", va="center", fontsize=8,
-                  color="black" if share[row, column] > 0.55 else "white")
+    names = np.array(slot_names(labelled, K))[order]
+    figure = Figure(figsize=(2.4 + 0.56 * K, 1.6 + 0.5 * C), layout="constrained")
+    axes = figure.subplots()
+    image = _shares(axes, counts[:, order])
     for column in np.flatnonzero(np.diff(slot_map[order])):
         axes.axvline(column + 0.5, color="white", linewidth=1.5)
     axes.set_xticks(range(K), [f"{name}\n→ {c if c >= 0 else 'empty'}" for name, c in zip(names, slot_map[order])],
                     fontsize=8)
     axes.set_xlabel("slot of the learnt y → most common class in it")
+    axes.set_yticks(range(C), _class_names(labelled, C))
+    axes.set_ylabel("true class")
+    axes.set_title(title, fontsize=11)
+    figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.03)
+    return figure
+
+
+def _class_names(labelled, C):
+    return [f"{c}" if c in labelled else f"{c}  (never labelled)" for c in range(C)]
+
+
+def _shares(axes, counts):
+    """counts (C,columns), each row in shares of its sum."""
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1, origin="lower", aspect="auto")
+    for row, column in zip(*np.nonzero(share >= 0.001)):
+        text = f"{share[row, column]:.2f}" if share[row, column] >= 0.01 else f"{share[row, column]:.3f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8 if share[row, column] >= 0.01 else 6.5,
+                  color="black" if share[row, column] > 0.55 else "white")
     return image
 
 

@@ -50,6 +50,7 @@ def write(folder, data):
     for name, (result, trained) in best.items():
         where = f"{title[name]}, {chosen[name]}"
         pictures["figure2", name] = plots.figure_2([panels[name]], data.C)
+        pictures["slots", name] = plots.slots(panels[name], data.C)
         if data.image_shape:
             pictures["samples", name] = plots.samples(trained, f"{where}: samples of each slot")
         pictures["latent", name] = plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data")
@@ -77,8 +78,9 @@ def page(folder, data, images):
     intended = len(config["models"]) * len(config["seeds"])
     count = sum(len(model["runs"]) for model in models.values())
     heads, rows = table(models)
-    figures = [("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a slot of the learnt y, "
-                "under its name and the class most common in it."),
+    figures = [("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a class given, where each "
+                "slot of the learnt y stands for the class most common in it."),
+               ("Slots", "slots", "The same with a column a slot, under its name and the class most common in it."),
                ("Samples of each slot", "samples", "Means of p(x|z) with z drawn from p(z|y)."),
                ("Latent space", "latent", "Means of q(z|x,y) in two dimensions, by t-SNE.")]
     parts = [
@@ -94,7 +96,7 @@ def page(folder, data, images):
         shown = [(name, images[kind, name]) for name in models if (kind, name) in images]
         if shown:
             parts += [f"<h2>{heading}</h2>", '<div class="side">',
-                      *(_picture(png, f"{heading}, {TITLES[name]}", caption, large=kind == "figure2") for name, png in shown),
+                      *(_picture(png, f"{heading}, {TITLES[name]}", caption, large=kind in ("figure2", "slots")) for name, png in shown),
                       "</div>"]
     parts += ["<h2>Every run</h2>", _table(*seed_rows(models)),
               '<p class="soft">Accuracies and NMI in percent; I(x;y) and the bound on log p(x) in nats; slots in use; '
