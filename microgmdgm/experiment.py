@@ -70,7 +70,8 @@ class Trainer:
                                  job.recipe.minimum_sd, self.xp)
         prior = slot_prior(data.C, len(job.labelled_classes), job.extra_classes)
         self.model = Model(job.model, prior, len(self.task.pixels), Z=job.Z, H=job.H,
-                           hidden_layers=job.hidden_layers, likelihood=job.likelihood)
+                           hidden_layers=job.hidden_layers, likelihood=job.likelihood,
+                           output_sd=job.recipe.output_sd)
         self.pixels = to_host(self.task.pixels)
         self.x_test = self.xp.asarray(data.x_test[:, self.pixels])
 

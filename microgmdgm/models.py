@@ -17,8 +17,6 @@ from .distributions import (bernoulli, entropy, gaussian, gaussian_kl, log_softm
 from .layers import class_mlp, halves, mlp, one_hot, pick, rows
 from .parameters import Layout, add, glorot
 
-SMALL = 1e-3  # standard deviation of the initial weights of output layers and of the means of p(z|y)
-
 
 @dataclass(frozen=True)
 class Model:
@@ -32,6 +30,7 @@ class Model:
     H: int = 500
     hidden_layers: int = 2
     likelihood: str = "bernoulli"
+    output_sd: float | None = None  # of the initial weights of output layers and means of p(z|y); None: Glorot-normal
 
     def __post_init__(self):
         if self.name not in ("gm-dgm", "m2"):
@@ -49,8 +48,11 @@ class Model:
 
     @property
     def layout(self):
-        """Where each network's arrays lie in θ, and how they start (Glorot-normal hidden layers)."""
+        """Where each network's arrays lie in θ, and how they start (Glorot-normal)."""
         X, Z, H, K = self.X, self.Z, self.H, self.K
+
+        def output_sd(inputs, outputs):
+            return glorot(inputs, outputs) if self.output_sd is None else self.output_sd
         hidden = [((H, H), glorot(H, H)), ((1, H), 0)] * (self.hidden_layers - 1)
         log_p_x_inputs = X if self.likelihood == "bernoulli" else 2 * X
 
@@ -58,10 +60,10 @@ class Model:
             """The layers of x -> hidden -> outputs; inputs a tuple where the first layer is split."""
             fan_in = sum(inputs)
             return [*(((I, H), glorot(fan_in, H)) for I in inputs), ((1, H), 0),
-                    *hidden, ((H, outputs), SMALL), ((1, outputs), 0)]
+                    *hidden, ((H, outputs), output_sd(H, outputs)), ((1, outputs), 0)]
         networks = {"q(y|x)": after((X,), K), "q(z|x,y)": after((X, K), 2 * Z)}
         if self.name == "gm-dgm":
-            networks["p(z|y)"] = [((K, Z), SMALL), ((K, Z), glorot(K, Z))]
+            networks["p(z|y)"] = [((K, Z), output_sd(K, Z)), ((K, Z), glorot(K, Z))]
             networks["p(x|z)"] = after((Z,), log_p_x_inputs)
         else:
             networks["p(x|y,z)"] = after((Z, K), log_p_x_inputs)

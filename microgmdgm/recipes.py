@@ -23,17 +23,19 @@ class Recipe:
     gamma_end: float = 0.0
     adversarial_length: float = 0.22  # of r, as a share of the mean length of x: 2.0 on MNIST
     sum_over_y: str = "exact"
+    top: int = 1                    # the most probable classes that the sparse sum takes beside its sample
     samples: int = 1                # of z for each pair
     weight_prior: bool = False      # log N(w; 0, I)/2N on the weights
     clip: float | None = None       # bound on each element of the gradient
     minimum_epoch: int = 12_000
     minimum_sd: float = 0.0         # pixels that vary no more than this, in [0, 1], are left out
+    output_sd: float | None = None  # of the initial weights of output layers; None: Glorot-normal, as all others
 
     def __post_init__(self):
         if self.sum_over_y not in ("exact", "sparse"):
             raise ValueError(f"the sum over y must be exact or sparse, not {self.sum_over_y!r}")
-        if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples) < 1:
-            raise ValueError(f"epochs, batches and samples must be at least 1: {self}")
+        if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples, self.top) < 1:
+            raise ValueError(f"epochs, batches, samples and top must be at least 1: {self}")
 
     @property
     def total_epochs(self):
@@ -54,7 +56,7 @@ class Recipe:
 PAPER = Recipe("paper", epochs=200, weight_prior=True, clip=1.0, minimum_sd=0.1)
 FAST = Recipe("fast", epochs=10, classifier_epochs=6, classifier_rate=2e-3,
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
-              alpha=10.0, gamma=50.0, gamma_held=0.4, gamma_gone=0.75, sum_over_y="sparse")
+              alpha=10.0, gamma=50.0, gamma_held=0.4, gamma_gone=0.75, sum_over_y="sparse", output_sd=1e-3)
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
 FAST_SMALL = replace(FAST, classifier_epochs=16, epochs=5, alpha=30.0, beta=40.0, minimum_epoch=48_000)

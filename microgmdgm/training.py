@@ -117,8 +117,9 @@ def run_epoch(state, model, recipe, task):
         progress = (state.epoch - recipe.classifier_epochs + step / steps) / recipe.epochs if joint else 0.0
 
         def choose(log_q):
-            pairs = marginal.exact(log_q) if recipe.sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
-            if recipe.sum_over_y == "sparse" and xp is np:
+            exact = recipe.sum_over_y == "exact"
+            pairs = marginal.exact(log_q) if exact else marginal.sparse(log_q, batch.u, recipe.top)
+            if not exact and xp is np:
                 pairs = marginal.compact(pairs)
             pairs = marginal.with_labelled(pairs, batch.labels, U, recipe.samples)
             return replace(pairs, eps=batch.eps[..., :pairs.y.shape[-1], :])
