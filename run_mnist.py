@@ -57,7 +57,8 @@ def options(arguments):
         help="labels of each of them, or all (default: 100, or 10 on digits)")
     add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
         help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
-    add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
+    add("--sum", choices=("exact", "sparse", "sharp"), help="the sum over y; sharp: exact until q(y|x) is sharp, then "
+        "sparse (default: the recipe's)", default=argparse.SUPPRESS)
     add("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="p(x|z)")
     add("--hidden-layers", type=int, default=2, metavar="N", help="hidden layers of each network")
     add("--hidden-units", type=int, metavar="N", default=argparse.SUPPRESS,

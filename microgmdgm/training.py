@@ -110,15 +110,15 @@ def run_epoch(state, model, recipe, task):
         layout, theta = Layout({"q(y|x)": layout.networks["q(y|x)"]}), theta[:, layout.span("q(y|x)")]
     if state.epoch in (0, recipe.classifier_epochs):
         state.adam = Adam.like(theta)
-    alpha = 1.1 * N / max(task.labelled.shape[1], 1) if recipe.alpha is None else recipe.alpha
     decay = layout.kernels(theta) * (0.5 / N) if recipe.weight_prior else None
     totals = {}
     for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint)):
         progress = (state.epoch - recipe.classifier_epochs + step / steps) / recipe.epochs if joint else 0.0
 
         def choose(log_q):
-            exact = recipe.sum_over_y == "exact"
-            pairs = marginal.exact(log_q) if exact else marginal.sparse(log_q, batch.u, recipe.top)
+            kind = recipe.sum_over_y
+            exact = kind == "exact" or kind == "sharp" and not marginal.is_sharp(log_q)
+            pairs = marginal.exact(log_q) if exact else marginal.sparse(log_q, batch.u)
             if not exact and xp is np:
                 pairs = marginal.compact(pairs)
             pairs = marginal.with_labelled(pairs, batch.labels, U, recipe.samples)
@@ -128,7 +128,7 @@ def run_epoch(state, model, recipe, task):
             r = adversarial(layers, log_q, x=tx, d=batch.d, length=recipe.adversarial_length * task.length)
             return r, log_q
         terms, pullback = value_and_pullback(
-            model, layout, theta, batch, alpha=alpha if L else 0.0,
+            model, layout, theta, batch, alpha=recipe.alpha if L else 0.0,
             gamma=recipe.gamma_at(progress) if U else 0.0, beta=recipe.beta,
             choose=choose if joint else None, perturb=perturb, decay=decay)
         gradient = pullback(xp.ones_like(terms["objective"]))
