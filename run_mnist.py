@@ -18,7 +18,7 @@ from tqdm import tqdm
 from microgmdgm import backend, executors, report, results
 from microgmdgm.data import ENVIRONMENT, DataError, hide_labels, slot_prior
 from microgmdgm.experiment import Job, Source
-from microgmdgm.recipes import RECIPES, recipe_for
+from microgmdgm.recipes import RECIPES, changed, recipe_for
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,14 +57,15 @@ def options(arguments):
         help="labels of each of them, or all (default: 100, or 10 on digits)")
     add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
         help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
-    add("--sum", choices=("exact", "sparse", "sharp"), help="the sum over y; sharp: exact until q(y|x) is sharp, then "
-        "sparse (default: the recipe's)", default=argparse.SUPPRESS)
+    add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
     add("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="p(x|z)")
     add("--hidden-layers", type=int, default=2, metavar="N", help="hidden layers of each network")
     add("--hidden-units", type=int, metavar="N", default=argparse.SUPPRESS,
         help="units of each hidden layer (default: 500, or 200 on digits)")
     add("--z-dimensions", type=int, default=100, metavar="N", help="dimensions of z")
     add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
+    add("--set", nargs="+", metavar="NAME=VALUE", default=[], help="other settings of the recipe, such as alpha=1; "
+        "recipes.py has them all")
     add("--gpu", action="store_true", help="compute on the GPU, all runs of a model at once")
     add("--jobs", type=int, metavar="N", help="runs at a time, each in a process of one BLAS thread (default: as many "
         "as cores, never more than runs); 1: one run at a time, on all cores", default=argparse.SUPPRESS)
@@ -137,7 +138,7 @@ def settings(found, data):
     changes = {"epochs": found.epochs, "classifier_epochs": found.classifier_epochs, "sum_over_y": found.sum,
                "samples": found.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
-    return replace(recipe_for(found.recipe, len(data.x_train)), **changes)
+    return changed(replace(recipe_for(found.recipe, len(data.x_train)), **changes), found.set)
 
 
 def new_folder(found, data):

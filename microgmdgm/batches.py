@@ -53,7 +53,7 @@ class Batch:
     eps: object             # (R,P,Z) the noise of z
 
 
-def draw_batch(rng, model, recipe, task, rows, slots, joint):
+def draw_batch(rng, model, recipe, task, rows, slots, joint, sum_over_y):
     """The minibatch of one run: `rows` of the data, of which the last len(slots) are labelled."""
     xp = namespace(task.x)
     N, U = len(rows), len(rows) - len(slots)
@@ -68,7 +68,7 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint):
         x = xp.asarray(noise < x, dtype=xp.float32) if model.likelihood == "bernoulli" else x + noise / task.white
     if joint:
         u = uniform(U)
-        pairs = U * (2 if recipe.sum_over_y == "sparse" else model.K) + len(slots)
+        pairs = U * (model.K if sum_over_y == "exact" else 2) + len(slots)
         eps = xp.asarray(rng.standard_normal((recipe.samples * pairs, model.Z), dtype=np.float32))
     if recipe.gamma and task.image_shape:
         images = xp.reshape(grey, (N, *task.image_shape))
@@ -92,7 +92,7 @@ def epoch_size(recipe, task):
     return U, L, max(U_all or L_all, recipe.minimum_epoch) // (U or L)
 
 
-def batches(rngs, model, recipe, task, joint):
+def batches(rngs, model, recipe, task, joint, sum_over_y="exact"):
     """The minibatches of one epoch, drawn by a second thread while the first one computes."""
     R, U_all = task.unlabelled.shape
     L_all = task.labelled.shape[1]
@@ -105,7 +105,7 @@ def batches(rngs, model, recipe, task, joint):
         for r, (rng, order) in enumerate(zip(rngs, orders)):
             chosen = rng.integers(0, L_all, L) if L else np.zeros(0, int)
             rows = np.concatenate([task.unlabelled[r, order[step * U:(step + 1) * U]], task.labelled[r, chosen]])
-            runs.append(draw_batch(rng, model, recipe, task, rows, task.slots[r, chosen], joint))
+            runs.append(draw_batch(rng, model, recipe, task, rows, task.slots[r, chosen], joint, sum_over_y))
         xp = namespace(task.x)
         return Batch(*(None if arrays[0] is None else xp.stack(arrays)
                        for arrays in zip(*(vars(run).values() for run in runs))))

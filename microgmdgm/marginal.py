@@ -4,7 +4,7 @@ The exact sum takes all K classes of each unlabelled example.  The sparse one ta
 probable class and one sample of the rest, with the weight (mass of the rest) / q(sample):
 its expectation over the sample is the exact sum, in value and in gradient (Liu et al., 2019,
 Rao-Blackwellized stochastic gradients).  It costs ever less as q(y|x) sharpens, and its variance
-falls: while q(y|x) is flat it keeps slots that are not in use from ever being taken up.
+falls.  While slots are still being taken up its variance keeps them from it: begin with the exact sum.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,6 @@ import numpy as np
 
 from .backend import namespace
 
-SHARP = 0.5        # nats: the entropy of q(y|x) below which the sum may turn sparse
 NEGLIGIBLE = 1e-3  # where the rest has less mass than this, its sample is dropped
 
 
@@ -55,13 +54,6 @@ def sparse(log_q, u):
     example = xp.broadcast_to(xp.arange(N), (*runs, N))
     return Pairs(example=xp.concat([example, example], axis=-1), y=xp.concat([top, sample], axis=-1),
                  weight=xp.concat([0 * mass + 1, weight], axis=-1))
-
-
-def is_sharp(log_q):
-    """Whether the mean of H(q(y|x)) is below SHARP, in each run.     log q (…,N,K) -> bool"""
-    xp = namespace(log_q)
-    H = -xp.mean(xp.sum(xp.exp(log_q) * log_q, axis=-1), axis=-1)
-    return bool(xp.all(H < SHARP))
 
 
 def compact(pairs):

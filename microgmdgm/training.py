@@ -111,15 +111,14 @@ def run_epoch(state, model, recipe, task):
     if state.epoch in (0, recipe.classifier_epochs):
         state.adam = Adam.like(theta)
     decay = layout.kernels(theta) * (0.5 / N) if recipe.weight_prior else None
+    sum_over_y = recipe.sum_at(state.epoch - recipe.classifier_epochs)
     totals = {}
-    for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint)):
+    for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint, sum_over_y)):
         progress = (state.epoch - recipe.classifier_epochs + step / steps) / recipe.epochs if joint else 0.0
 
         def choose(log_q):
-            kind = recipe.sum_over_y
-            exact = kind == "exact" or kind == "sharp" and not marginal.is_sharp(log_q)
-            pairs = marginal.exact(log_q) if exact else marginal.sparse(log_q, batch.u)
-            if not exact and xp is np:
+            pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
+            if sum_over_y == "sparse" and xp is np:
                 pairs = marginal.compact(pairs)
             pairs = marginal.with_labelled(pairs, batch.labels, U, recipe.samples)
             return replace(pairs, eps=batch.eps[..., :pairs.y.shape[-1], :])

@@ -199,12 +199,6 @@ def test_the_sparse_sum_drops_what_weighs_nothing_and_compact_removes_it():
     np.testing.assert_allclose(compacted.weight, [1, 1, 1, 0.4 / 0.3, 2])
 
 
-def test_a_sharp_posterior_is_told_from_a_flat_one():
-    log_q = np.log(np.array([[0.97, 0.01, 0.02], [0.98, 0.01, 0.01], [0.9, 0.05, 0.05], [0.3, 0.4, 0.3]]))
-    assert marginal.is_sharp(log_q[:3]) and not marginal.is_sharp(log_q[2:])
-    assert marginal.is_sharp(log_q[None, :3]) and not marginal.is_sharp(np.stack([log_q[:2], log_q[2:]]))
-
-
 def test_compact_fills_up_runs_of_fewer_pairs_with_weight_zero():
     sharp, soft = np.log([[0.9998, 0.0001, 0.0001]]), np.log([[0.5, 0.3, 0.2]])
     pairs = marginal.compact(marginal.sparse(np.stack([sharp, soft]), np.full((2, 1), 0.1)))

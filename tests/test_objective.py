@@ -102,9 +102,9 @@ CURVE = [-22.598784321, -21.971340033, -21.432985749, -20.966417974, -20.5727252
 
 @pytest.mark.parametrize("recipe", [
     replace(recipes.FAST, minimum_epoch=2000, epochs=1, classifier_epochs=1),
-    replace(recipes.PAPER, minimum_epoch=2000, epochs=1, sum_over_y="sparse"),
+    replace(recipes.PAPER, minimum_epoch=1000, epochs=2, sum_over_y="sparse", exact_epochs=1),
     replace(recipes.PAPER, minimum_epoch=2000, epochs=1, samples=2)],
-    ids=["fast", "paper, sparse sum", "paper, two samples"])
+    ids=["fast", "paper, exact, then sparse", "paper, two samples"])
 def test_two_runs_on_the_run_axis_are_two_single_runs(recipe):
 
     def last(seeds):

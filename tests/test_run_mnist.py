@@ -125,8 +125,9 @@ def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
 @pytest.mark.parametrize("options", [
     ["--labelled-classes", "--labels-per-class", "all"], ["--labelled-classes", *range(10)],
     ["--labelled-classes", *range(10), "--labels-per-class", "all"], ["--recipe", "paper", "--classifier-epochs", "0"], ["--likelihood", "gaussian"],
+    ["--recipe", "paper", "--sum", "sparse", "--set", "alpha=3", "clip=none", "output_sd=1e-3", "weight_prior=false"],
     ["--recipe", "paper", "--sum", "sparse", "--samples", "2", "--hidden-layers", "4", "--extra-classes", "0"]],
-    ids=["unsupervised", "semi-supervised", "supervised", "paper", "gaussian", "many settings"])
+    ids=["unsupervised", "semi-supervised", "supervised", "paper", "gaussian", "set", "many settings"])
 def test_other_settings_run(options, tmp_path):
     done = run(*QUICK, "--quiet", "--out", tmp_path / "out", *options)
     assert done.returncode == 0, done.stderr
@@ -146,6 +147,10 @@ def test_other_settings_run(options, tmp_path):
     (["--dask", "tcp://h:1", "--jobs", "2"], "leave out --jobs"),
     (["--resume", "nowhere"], "--resume takes its settings from its folder: leave out --dataset"),
     (["--classifier-epochs", "-1"], "--classifier-epochs must be at least 0, not -1"),
+    (["--set", "alfa=1"], "--set takes NAME=VALUE with NAME one of epochs, classifier_epochs"),
+    (["--set", "alpha=much"], "--set alpha=much: expected a number"),
+    (["--set", "weight_prior=1"], "--set weight_prior=1: expected true or false"),
+    (["--set", "sum_over_y=some"], "the sum over y must be exact or sparse"),
     (["--runs", "0"], "--runs must be at least 1, not 0"),
     (["--epochs", "-3"], "--epochs must be at least 1, not -3"),
     (["--extra-classes", "-1"], "--extra-classes must be at least 0, not -1"),
