@@ -162,6 +162,9 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
         assert recipe.gamma_at(0) == recipe.gamma_at(0.39) == 50
         assert 0 < recipe.gamma_at(0.6) < 50 and recipe.gamma_at(0.75) == recipe.gamma_at(1) == 0
         assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
+    sparse = replace(recipes.PAPER, sum_over_y="sparse", exact_epochs=3)
+    assert [sparse.sum_at(epoch) for epoch in range(5)] == ["exact"] * 3 + ["sparse"] * 2
+    assert recipes.FAST.sum_at(0) == "sparse" and recipes.PAPER.sum_at(100) == "exact"
     assert all(recipes.PAPER.gamma_at(p) == 0 and recipes.PAPER.rate_at(p) == 1e-3 for p in (0, 0.5, 0.99))
 
 
