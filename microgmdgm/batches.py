@@ -68,7 +68,7 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint, sum_over_y):
         x = xp.asarray(noise < x, dtype=xp.float32) if model.likelihood == "bernoulli" else x + noise / task.white
     if joint:
         u = uniform(U)
-        pairs = U * (model.K if sum_over_y == "exact" else 2) + len(slots)
+        pairs = U * (model.K if sum_over_y == "exact" else recipe.top + 1) + len(slots)
         eps = xp.asarray(rng.standard_normal((recipe.samples * pairs, model.Z), dtype=np.float32))
     if recipe.gamma and task.image_shape:
         images = xp.reshape(grey, (N, *task.image_shape))

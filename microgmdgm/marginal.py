@@ -1,10 +1,10 @@
 """Which (example, class) pairs stand for the sum over y of Eq. 10, and with what weight.
 
-The exact sum takes all K classes of each unlabelled example.  The sparse one takes the most
-probable class and one sample of the rest, with the weight (mass of the rest) / q(sample):
+The exact sum takes all K classes of each unlabelled example.  The sparse one takes the few most
+probable classes and one sample of the rest, with the weight (mass of the rest) / q(sample):
 its expectation over the sample is the exact sum, in value and in gradient (Liu et al., 2019,
 Rao-Blackwellized stochastic gradients).  It costs ever less as q(y|x) sharpens, and its variance
-falls.  While slots are still being taken up its variance keeps them from it: begin with the exact sum.
+falls.  While q(y|x) is flat that variance keeps slots from being taken up: begin with the exact sum.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ import numpy as np
 from .backend import namespace
 
 NEGLIGIBLE = 1e-3  # where the rest has less mass than this, its sample is dropped
+PROBABLE = 3e-3    # of the most probable classes, those after the first count as rest below this
 
 
 @dataclass(frozen=True)
@@ -34,26 +35,33 @@ def exact(log_q):
     return Pairs(example=pair // K, y=pair % K, weight=xp.ones((*runs, N * K), dtype=log_q.dtype))
 
 
-def sparse(log_q, u):
-    """The most probable class, weight 1, and one of the rest.     log q (…,N,K), u (…,N) uniform -> Pairs of 2N
+def sparse(log_q, u, top=1):
+    """The `top` most probable classes, weight 1, and one of the rest.
+    log q (…,N,K), u (…,N) uniform -> Pairs of (top+1)·N
     A dropped pair has weight 0, so that the number of pairs does not depend on the data."""
     xp = namespace(log_q)
     *runs, N, K = log_q.shape
     classes = xp.arange(K)
-    top = xp.argmax(log_q, axis=-1)
-    rest = xp.where(classes == top[..., None], xp.zeros((), dtype=log_q.dtype), xp.exp(log_q))
+    zero, one = xp.zeros((), dtype=log_q.dtype), xp.ones((), dtype=log_q.dtype)
+    rest, y, weight = xp.exp(log_q), [], []
+    for rank in range(top):
+        best = xp.argmax(rest, axis=-1)
+        kept = (xp.max(rest, axis=-1) >= (PROBABLE if rank else 0))
+        rest = xp.where((classes == best[..., None]) & kept[..., None], zero, rest)
+        y.append(best)
+        weight.append(xp.asarray(kept, dtype=log_q.dtype))
     mass = xp.sum(rest, axis=-1)
     up_to = xp.asarray(classes[:, None] <= classes, dtype=log_q.dtype)
     cumulative = rest @ up_to  # the inverse of the distribution function picks the sample
-    sample = xp.sum(xp.asarray(cumulative <= (u * mass)[..., None], dtype=top.dtype), axis=-1)
-    sample = xp.where(sample < K, sample, xp.asarray(K - 1, dtype=top.dtype))
-    q_sample = xp.sum(xp.where(classes == sample[..., None], rest, xp.zeros((), dtype=rest.dtype)), axis=-1)
+    sample = xp.sum(xp.asarray(cumulative <= (u * mass)[..., None], dtype=best.dtype), axis=-1)
+    sample = xp.where(sample < K, sample, xp.asarray(K - 1, dtype=best.dtype))
+    q_sample = xp.sum(xp.where(classes == sample[..., None], rest, zero), axis=-1)
     kept = (mass > NEGLIGIBLE) & (q_sample > 0)
-    one = xp.ones((), dtype=mass.dtype)
-    weight = xp.where(kept, mass, 0 * mass) / xp.where(kept, q_sample, one)
+    y.append(sample)
+    weight.append(xp.where(kept, mass, zero) / xp.where(kept, q_sample, one))
     example = xp.broadcast_to(xp.arange(N), (*runs, N))
-    return Pairs(example=xp.concat([example, example], axis=-1), y=xp.concat([top, sample], axis=-1),
-                 weight=xp.concat([0 * mass + 1, weight], axis=-1))
+    return Pairs(example=xp.concat([example] * (top + 1), axis=-1), y=xp.concat(y, axis=-1),
+                 weight=xp.concat(weight, axis=-1))
 
 
 def compact(pairs):

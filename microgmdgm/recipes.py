@@ -24,6 +24,7 @@ class Recipe:
     adversarial_length: float = 0.22  # of r, as a share of the mean length of x: 2.0 on MNIST
     sum_over_y: str = "exact"       # or sparse
     exact_epochs: int = 0           # the sparse sum is exact for so many epochs on the whole model: see marginal.py
+    top: int = 1                    # the most probable classes that the sparse sum takes beside its sample
     samples: int = 1                # of z for each pair
     weight_prior: bool = False      # log N(w; 0, I)/2N on the weights
     clip: float | None = None       # bound on each element of the gradient
@@ -34,8 +35,8 @@ class Recipe:
     def __post_init__(self):
         if self.sum_over_y not in ("exact", "sparse"):
             raise ValueError(f"the sum over y must be exact or sparse, not {self.sum_over_y!r}")
-        if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples) < 1:
-            raise ValueError(f"epochs, batches and samples must be at least 1: {self}")
+        if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples, self.top) < 1:
+            raise ValueError(f"epochs, batches, samples and top must be at least 1: {self}")
 
     @property
     def total_epochs(self):
@@ -59,7 +60,7 @@ class Recipe:
 
 # The paper gives neither the learning rate nor alpha: Adam's own rate, and Kingma et al.'s 0.1 N on sums, which is 0.1
 # on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots never come into use.
-PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, weight_prior=True, clip=1.0, minimum_sd=0.1)
+PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0, minimum_sd=0.1)
 FAST = Recipe("fast", epochs=10, classifier_epochs=6, classifier_rate=2e-3,
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
               alpha=10.0, gamma=50.0, gamma_held=0.4, gamma_gone=0.75, sum_over_y="sparse", output_sd=1e-3)

@@ -117,7 +117,7 @@ def run_epoch(state, model, recipe, task):
         progress = (state.epoch - recipe.classifier_epochs + step / steps) / recipe.epochs if joint else 0.0
 
         def choose(log_q):
-            pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
+            pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u, recipe.top)
             if sum_over_y == "sparse" and xp is np:
                 pairs = marginal.compact(pairs)
             pairs = marginal.with_labelled(pairs, batch.labels, U, recipe.samples)

@@ -171,7 +171,8 @@ def test_the_mean_bound_is_below_the_evidence_by_quadrature(name):
         assert np.all(np.mean(L, axis=0) < evidence)
 
 
-def test_the_sparse_sum_has_the_exact_sum_s_mean_in_value_and_gradient():
+@pytest.mark.parametrize("top", [1, 2, 4])
+def test_the_sparse_sum_has_the_exact_sum_s_mean_in_value_and_gradient(top):
     """The mean over a fine grid of u, on the run axis, is the expectation over the sampled class."""
     N, K, draws = 4, 5, 20_000
     log_q, _ = distributions.log_softmax(2 * rng.standard_normal((N, K)))
@@ -184,9 +185,9 @@ def test_the_sparse_sum_has_the_exact_sum_s_mean_in_value_and_gradient():
     exact = value_and_gradient(log_q, marginal.exact(log_q))
     u = np.tile(((np.arange(draws) + 0.5) / draws)[:, None], (1, N))
     every = np.tile(log_q, (draws, 1, 1))
-    for found, expected in zip(value_and_gradient(every, marginal.sparse(every, u)), exact):
+    for found, expected in zip(value_and_gradient(every, marginal.sparse(every, u, top)), exact):
         np.testing.assert_allclose(found.mean(axis=0), expected, atol=2e-3)
-        assert np.abs(found[0] - expected).max() > 0.05  # one draw alone is not the sum
+        assert top == 4 or np.abs(found[0] - expected).max() > 0.05 / 4**top  # one draw alone is not the sum
 
 
 def test_the_sparse_sum_drops_what_weighs_nothing_and_compact_removes_it():
@@ -197,6 +198,14 @@ def test_the_sparse_sum_drops_what_weighs_nothing_and_compact_removes_it():
     compacted = marginal.compact(pairs)
     assert compacted.example.tolist() == [0, 1, 2, 1, 2]
     np.testing.assert_allclose(compacted.weight, [1, 1, 1, 0.4 / 0.3, 2])
+
+
+def test_the_sparse_sum_takes_the_probable_classes_and_samples_the_others():
+    log_q = np.log(np.array([[0.5, 0.3, 0.002, 0.098, 0.1], [0.994, 0.002, 0.002, 0.001, 0.001]]))
+    pairs = marginal.sparse(log_q, np.array([0.0, 0.5]), top=3)
+    y, weight = pairs.y.reshape(4, 2), pairs.weight.reshape(4, 2)
+    assert y[:, 0].tolist() == [0, 1, 4, 2] and y[[0, 3], 1].tolist() == [0, 2]
+    np.testing.assert_allclose(weight, [[1, 1], [1, 0], [1, 0], [0.1 / 0.002, 0.006 / 0.002]])
 
 
 def test_compact_fills_up_runs_of_fewer_pairs_with_weight_zero():
