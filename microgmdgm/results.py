@@ -78,9 +78,13 @@ class Folder:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path / 'config.json'} does not say what was asked for: {error!r}") from None
         if (path / "summary.json").exists():
-            for model, runs in _read_json(path / "summary.json", "a summary of runs").get("models", {}).items():
-                folder.runs[model] = [run for run in runs["runs"]
-                                      if (path / f"model-{model}-seed{run['seed']}.npz").exists()]
+            summary = _read_json(path / "summary.json", "a summary of runs")
+            try:
+                for model in folder.runs:
+                    folder.runs[model] = [run for run in summary["models"].get(model, {"runs": []})["runs"]
+                                          if (path / f"model-{model}-seed{run['seed']}.npz").exists()]
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path / 'summary.json'} is not a summary of runs: {error!r}") from None
         for job in jobs:
             if not folder.finished(job) and folder._checkpoint(job).exists():
                 folder.states[job] = checkpoint.load(folder._checkpoint(job), job.settings)

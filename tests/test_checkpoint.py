@@ -254,6 +254,7 @@ def test_finished_runs_are_not_run_again(tmp_path):
     (lambda out: (out / "config.json").write_text('{"format": 7}'), "has format 7, but this version reads format 1"),
     (lambda out: (out / "config.json").write_text('{"format": 1}'), "does not say what was asked for"),
     (lambda out: (out / "summary.json").write_text("[]"), "summary.json is not a summary of runs"),
+    (lambda out: (out / "summary.json").write_text('{"models": {"gm-dgm": 3}}'), "is not a summary of runs"),
     (lambda out: (out / "checkpoint-gm-dgm-seed1.npz").write_bytes(b"PK"), "is not a checkpoint written by microgmdgm")])
 def test_a_folder_that_cannot_go_on_gets_one_clear_line_and_stays(tmp_path, break_it, message):
     from microgmdgm.results import Folder
