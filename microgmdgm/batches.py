@@ -14,6 +14,8 @@ from .augmentation import affine, affine_maps
 from .backend import namespace
 from .data import hide_labels
 
+BLOCK = 2**20  # elements of x that are looked at at once
+
 
 @dataclass
 class Task:
@@ -36,9 +38,22 @@ class Task:
         hidden = [hide_labels(data.y_train, labelled_classes, labels_per_class, rng) for rng in rngs]
         labelled, slots = (np.stack(arrays) for arrays in zip(*hidden))
         unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
-        pixels = np.flatnonzero(x.std(axis=0) / data.white > minimum_sd)
-        length = float(np.sqrt((np.square(x[:, pixels] / data.white)).sum(axis=1)).mean())
-        return cls(xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots, unlabelled, length)
+        pixels = np.flatnonzero(standard_deviations(x) / data.white > minimum_sd)
+        length = sum(np.linalg.norm(block[:, pixels], axis=1).sum() for block in blocks(x)) / len(x) / data.white
+        return cls(xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots, unlabelled,
+                   float(length))
+
+
+def blocks(x):
+    """The rows of x in float64, few at a time: bytes, or a file mapped into memory, are never copied whole."""
+    rows = max(BLOCK // x.shape[1], 1)
+    return (np.asarray(x[i:i + rows], dtype=np.float64) for i in range(0, len(x), rows))
+
+
+def standard_deviations(x):
+    """σ of each column, by the squares about its mean, a second pass.     x (N,X) -> (X,)"""
+    mean = sum(block.sum(axis=0) for block in blocks(x)) / len(x)
+    return np.sqrt(sum(np.square(block - mean).sum(axis=0) for block in blocks(x)) / len(x))
 
 
 @dataclass
