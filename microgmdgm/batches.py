@@ -19,8 +19,8 @@ BLOCK = 2**20  # elements of x that are looked at at once
 
 @dataclass
 class Task:
-    """What there is to learn from: x (N,X), on the device, of which `white` is the largest value,
-    and for each run the rows that keep their label, (R,L), their slots (R,L), and all others (R,U)."""
+    """What there is to learn from: x (N,X), on the device, or what gives its rows as arrays; x / white is what
+    the model sees; and for each run the rows that keep their label, (R,L), their slots (R,L), all others (R,U)."""
     x: object
     white: float
     image_shape: tuple | None
@@ -40,8 +40,8 @@ class Task:
         unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
         pixels = np.flatnonzero(standard_deviations(x) / data.white > minimum_sd)
         length = sum(np.linalg.norm(block[:, pixels], axis=1).sum() for block in blocks(x)) / len(x) / data.white
-        return cls(xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots, unlabelled,
-                   float(length))
+        return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots,
+                   unlabelled, float(length))
 
 
 def blocks(x):
@@ -80,7 +80,8 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint):
     if joint:
         x = grey[:, task.pixels]
         noise = uniform(*x.shape)
-        x = xp.asarray(noise < x, dtype=xp.float32) if model.likelihood == "bernoulli" else x + noise / task.white
+        binary = model.likelihood == "bernoulli"
+        x = xp.asarray(noise < x, dtype=xp.float32) if binary else x + (noise - 0.5) / task.white
         u = uniform(U)
         pairs = U * (model.K if recipe.sum_over_y == "exact" else 2) + len(slots)
         eps = xp.asarray(rng.standard_normal((recipe.samples * pairs, model.Z), dtype=np.float32))
@@ -91,6 +92,9 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint):
     elif recipe.gamma:
         tx = grey[:, task.pixels]
         t2x = tx[:U]
+        if recipe.noise:
+            sigma = recipe.noise * task.length / math.sqrt(tx.shape[1])
+            tx, t2x = (a + sigma * xp.asarray(rng.standard_normal(a.shape, dtype=np.float32)) for a in (tx, t2x))
     else:
         tx = x
     if recipe.gamma:

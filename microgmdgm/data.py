@@ -40,14 +40,15 @@ class DataError(ValueError):
 @dataclass(frozen=True)
 class Data:
     """x (N,X) uint8 in 0…white or float, y (N,) classes 0…C−1, for training and for testing.
-    image_shape is (h, w), or None for data that are no images."""
+    image_shape is (h, w), or None for data that are no images.  The model sees x / white, and a Gaussian
+    likelihood smooths x by noise one unit wide.  x_train may be any object that gives rows as arrays."""
     name: str
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
     image_shape: tuple | None
-    white: float = 255.0  # the largest value that x can take: x / white lies in [0, 1]
+    white: float = 255.0  # for a Bernoulli likelihood the largest value that x can take: x / white lies in [0, 1]
 
     @property
     def C(self):
