@@ -55,15 +55,15 @@ FAST = Recipe("fast", epochs=10, classifier_epochs=6, classifier_rate=2e-3,
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
 FAST_SMALL = replace(FAST, classifier_epochs=16, epochs=5, alpha=30.0, beta=40.0, minimum_epoch=48_000)
-# A table: t(x) adds noise; balance just strong enough that slots fill, for classes are rarely as frequent
-# as the prior says.
+# A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
+# (`recipe_for`), for classes are rarely as frequent as the prior says.
 FAST_TABLE = replace(FAST, classifier_epochs=8, epochs=5, alpha=30.0, beta=4.0, noise=0.4)
 RECIPES = {"paper": PAPER, "fast": FAST}
 SMALL = 5_000  # training examples
 
 
-def recipe_for(name, N, images=True):
-    """The recipe of that name for N training examples, images or rows of a table."""
-    if name == "fast" and not images:
-        return FAST_TABLE
+def recipe_for(name, N, slots=None):
+    """The recipe of that name for N training examples: images, or a table, of which slots is the number of classes."""
+    if name == "fast" and slots is not None:
+        return replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
     return FAST_SMALL if name == "fast" and N < SMALL else RECIPES[name]
