@@ -203,7 +203,8 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     np.testing.assert_allclose(model.trained_.model.prior, [1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9])
     assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
         recipes.FAST_TABLE, epochs=1, classifier_epochs=1)
-    assert recipes.recipe_for("fast", 100, slots=15).beta == 7.5 and recipes.recipe_for("fast", 100) == recipes.FAST_SMALL
+    assert recipes.recipe_for("fast", 100, slots=15).beta == 7.5
+    assert recipes.recipe_for("fast", 100) == recipes.FAST_SMALL
 
 
 def test_the_prior_follows_the_labels_or_what_is_given():
