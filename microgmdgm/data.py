@@ -88,14 +88,19 @@ def mnist(data_dir=None, progressbar=False):
                 x_test.reshape(len(x_test), -1), y_test.astype(np.int64), (28, 28))
 
 
+def read_npz(path):
+    """{name: array} of an .npz without pickle.  Raises DataError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # a lone .npy has no names
+        raise DataError(f"{path} cannot be read as an .npz without pickle: {error}") from None
+
+
 def npz(path):
     """Arrays x_train (N,X), y_train (N,), x_test, y_test and, for images, image_shape (h, w) from an
     .npz without pickle.  x is finite and not negative; its largest value counts as white."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as an .npz without pickle: {error}") from None
+    arrays = read_npz(path)
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing:
         raise DataError(f"{path} must hold x_train, y_train, x_test and y_test, but lacks {', '.join(missing)}")

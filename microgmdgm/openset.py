@@ -80,6 +80,11 @@ class Report:
         return "\n".join(lines)
 
 
+def entropies(q):
+    """H(q(y|x)) of each row, in nats.     q (N,K) -> (N,)"""
+    return -(q * np.log(np.maximum(q, np.finfo(q.dtype).tiny))).sum(axis=1)
+
+
 def overlaps(q):
     """o_jk above.     q (N,K) -> (K,K)"""
     mass = np.maximum(q.sum(axis=0), np.finfo(q.dtype).tiny)
@@ -129,7 +134,7 @@ def analyse(q, names, known, *, x=None, feature_names=None, typicality=None, tru
     N, K = q.shape
     names = [str(name) for name in names]
     slots, confidence = q.argmax(axis=1), q.max(axis=1)
-    entropy = -(q * np.log(np.maximum(q, np.finfo(q.dtype).tiny))).sum(axis=1)
+    entropy = entropies(q)
     order = np.lexsort((-(confidence if typicality is None else np.asarray(typicality)), slots))
     o = overlaps(q)
     groups, threshold = alike(o, known, np.bincount(slots, minlength=K) > 0)

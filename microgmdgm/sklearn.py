@@ -31,7 +31,8 @@ from .training import train
 
 MINIMUM_SD = 1e-6  # of a column as the model sees it: less is rounding
 SAMPLES = 8        # of z, for the bound of score_samples
-CHANGES = ("epochs", "classifier_epochs", "learning_rate", "alpha", "gamma", "beta", "adversarial_length")
+CHANGES = ("epochs", "classifier_epochs", "learning_rate", "alpha", "gamma", "beta", "adversarial_length", "sum_over_y",
+           "samples")
 
 
 class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -51,7 +52,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
                         "auto" and True do, where the recipe has a use for it
     hidden_units, hidden_layers, z_dimensions   of the networks; "auto": 500 units, or under 5,000 rows 200 for
                         images and 100 for tables; 100 dimensions of z for images and 10 for tables
-    epochs, classifier_epochs, learning_rate, alpha, gamma, beta, adversarial_length
+    epochs, classifier_epochs, learning_rate, alpha, gamma, beta, adversarial_length, sum_over_y, samples
                         settings of the recipe; None: as the recipe has them
     random_state, device ("cpu" or "gpu"), verbose (1: a line an epoch)
 
@@ -63,7 +64,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
     def __init__(self, n_new_classes=1, *, extra_classes=0, prior="uniform", model="gm-dgm", recipe="fast",
                  likelihood="auto", image_shape=None, augment="auto", hidden_units="auto", hidden_layers=2,
                  z_dimensions="auto", epochs=None, classifier_epochs=None, learning_rate=None, alpha=None, gamma=None,
-                 beta=None, adversarial_length=None, random_state=None, device="cpu", verbose=0):
+                 beta=None, adversarial_length=None, sum_over_y=None, samples=None, random_state=None, device="cpu",
+                 verbose=0):
         self.n_new_classes = n_new_classes
         self.extra_classes = extra_classes
         self.prior = prior
@@ -82,6 +84,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.gamma = gamma
         self.beta = beta
         self.adversarial_length = adversarial_length
+        self.sum_over_y = sum_over_y
+        self.samples = samples
         self.random_state = random_state
         self.device = device
         self.verbose = verbose

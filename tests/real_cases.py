@@ -62,7 +62,7 @@ def methods(case, K, n_new, seed):
     wide = case == "mnist"
     scale = (lambda: PCA(50, random_state=seed)) if wide else StandardScaler
     covariance = "full" if case in ("wine", "cancer", "mnist") else "diag"
-    return {
+    found = {
         "ours": SemiUnsupervisedClassifier(n_new, extra_classes=settings["extra"], random_state=seed,
                                            image_shape=settings.get("image_shape")),
         "k-means": make_pipeline(scale(), KMeans(K, n_init=10, random_state=seed)),
@@ -71,6 +71,9 @@ def methods(case, K, n_new, seed):
         "spreading": make_pipeline(scale(), LabelSpreading(kernel="knn", n_neighbors=7, max_iter=100)),
         "self-training": make_pipeline(scale(), SelfTrainingClassifier(LogisticRegression(max_iter=1000))),
     }
+    if K - n_new - settings["extra"] < 2:  # these two need at least two known classes
+        del found["spreading"], found["self-training"]
+    return found
 
 
 def scores(model, method, split, given, hidden):
@@ -133,7 +136,7 @@ def table(results):
 
 
 def cell(values):
-    if None in values:
+    if None in values or not values:
         return "–"
     return f"{100 * np.mean(values):.1f}" + (f" ({100 * np.std(values, ddof=1):.1f})" if len(values) > 1 else "")
 
