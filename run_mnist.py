@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from microgmdgm import __version__, backend, experiment, plots
+from microgmdgm import __version__, backend, experiment, own, plots
 from microgmdgm.data import ENVIRONMENT, DataError, hide_labels, load, slot_prior
 from microgmdgm.recipes import RECIPES, recipe_for
 from microgmdgm.training import Diverged
@@ -41,8 +41,10 @@ def options(arguments):
     add("--seed", type=int, default=0, metavar="S", help="seed of the first run; the others follow, S+1, …")
     add("--epochs", type=int, metavar="E", help="epochs on the whole model (default: the recipe's: "
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
-    add("--dataset", choices=("mnist", "digits"), default=argparse.SUPPRESS,
-        help="default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded")
+    add("--dataset", metavar="{mnist,digits,FILE.npz}", default=argparse.SUPPRESS,
+        help="an .npz is your own: x, y with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
+        "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
+    add("--new-classes", type=int, metavar="N", default=1, help="how many classes of your own data have no label")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
         "names, or else a download into the user's cache)", default=argparse.SUPPRESS)
     add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
@@ -52,21 +54,25 @@ def options(arguments):
     add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
         help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
     add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
-    add("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="p(x|z)")
+    add("--likelihood", choices=("auto", "bernoulli", "gaussian"), default="auto",
+        help="p(x|z); auto: by what your own data hold, bernoulli for images")
     add("--hidden-layers", type=int, default=2, metavar="N", help="hidden layers of each network")
     add("--hidden-units", type=int, metavar="N", default=argparse.SUPPRESS,
         help="units of each hidden layer (default: 500, or 200 on digits)")
-    add("--z-dimensions", type=int, default=100, metavar="N", help="dimensions of z")
+    add("--z-dimensions", type=int, metavar="N", default=argparse.SUPPRESS,
+        help="dimensions of z (default: 100, or 10 for a table of your own)")
     add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
     add("--gpu", action="store_true", help="compute on the GPU, all runs at once")
     add("--out", metavar="DIR", help="folder for the results (default: results/<dataset>-<recipe>-<date and time>)",
         default=argparse.SUPPRESS)
     add("--quiet", action="store_true", help="print nothing but the table at the end")
     found = parser.parse_args(arguments)
-    for name in ("epochs", "dataset", "data_dir", "labels_per_class", "extra_classes", "sum", "hidden_units", "out"):
+    for name in ("epochs", "dataset", "data_dir", "labels_per_class", "extra_classes", "sum", "hidden_units",
+                 "z_dimensions", "out"):
         setattr(found, name, getattr(found, name, None))
     for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("labels_per_class", 1), ("extra_classes", 0),
-                        ("hidden_layers", 1), ("hidden_units", 1), ("z_dimensions", 1), ("samples", 1)):
+                        ("new_classes", 0), ("hidden_layers", 1), ("hidden_units", 1), ("z_dimensions", 1),
+                        ("samples", 1)):
         value = getattr(found, name)
         if value not in (None, "all") and value < least:
             parser.error(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
@@ -98,6 +104,8 @@ def check(found, data):
         found.hidden_units = 200 if data.name == "digits" else 500
     if found.extra_classes is None:
         found.extra_classes = 0 if len(classes) == data.C else 5
+    found.z_dimensions = found.z_dimensions or 100
+    found.likelihood = "bernoulli" if found.likelihood == "auto" else found.likelihood
     hide_labels(data.y_train, classes, labels_of_each(found), np.random.default_rng(found.seed))  # are there enough?
     slot_prior(data.C, len(classes), found.extra_classes)
 
@@ -192,11 +200,13 @@ def main(arguments=None):
     found = options(arguments)
     try:
         xp = backend.gpu() if found.gpu else np
+        if own.holds(found.dataset):
+            return own.run(found, folder)
         data = find_data(found, lambda text: print(text, file=sys.stderr))
         check(found, data)
         recipe = settings(found, data)
         out = folder(found, data)
-    except ValueError as error:
+    except (ValueError, Diverged) as error:
         print(f"run_mnist.py: error: {error}", file=sys.stderr)
         return 2
     experiment.write_json(out / "config.json", {
