@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import run_mnist
 from microgmdgm import own
 from microgmdgm.data import DataError
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
@@ -83,11 +84,15 @@ def test_images_and_no_test_rows(tmp_path):
     ({"image_shape": (3, 3)}, (), "has 9 pixels, but X has 4 features"), ({}, ("--runs", 2), "one model and one run"),
     ({}, ("--model", "both"), "one model and one run"), ({}, ("--labels-per-class", 5), "y says which rows have one"),
     ({}, ("--labelled-classes", 1), "y says which rows have one"), ({}, ("--new-classes", -1), "must be at least 0")])
-def test_bad_data_get_one_clear_line_and_leave_nothing(changes, options, message, tmp_path):
+def test_bad_data_get_one_clear_line_and_leave_nothing(changes, options, message, tmp_path, capsys):
     path = write(tmp_path / "trees.npz", **changes)
-    result = run("--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out")
-    assert result.returncode == 2 and result.stdout == "", result.stderr
-    assert len(result.stderr.splitlines()) == 1 and "error: " in result.stderr and message in result.stderr
+    try:
+        code = run_mnist.main([*map(str, ("--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out"))])
+    except SystemExit as exit:  # of the parser
+        code = exit.code
+    said = capsys.readouterr()
+    assert code == 2 and said.out == "", said.err
+    assert len(said.err.splitlines()) == 1 and "error: " in said.err and message in said.err
     assert not (tmp_path / "out").exists()
 
 
