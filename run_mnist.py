@@ -15,10 +15,11 @@ import numpy as np
 from joblib import cpu_count
 from tqdm import tqdm
 
-from microgmdgm import backend, executors, report, results
+from microgmdgm import backend, executors, own, report, results
 from microgmdgm.data import ENVIRONMENT, DataError, hide_labels, slot_prior
 from microgmdgm.experiment import Job, Source
 from microgmdgm.recipes import RECIPES, changed, recipe_for
+from microgmdgm.training import Diverged
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,8 +48,10 @@ def options(arguments):
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
     add("--classifier-epochs", type=int, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
         "recipe's)", default=argparse.SUPPRESS)
-    add("--dataset", choices=("mnist", "digits"), default=argparse.SUPPRESS,
-        help="default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded")
+    add("--dataset", metavar="{mnist,digits,FILE.npz}", default=argparse.SUPPRESS,
+        help="an .npz is your own: x, y with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
+        "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
+    add("--new-classes", type=int, metavar="N", default=1, help="how many classes of your own data have no label")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
         "names, or else a download into the user's cache)", default=argparse.SUPPRESS)
     add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
@@ -58,11 +61,13 @@ def options(arguments):
     add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
         help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
     add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
-    add("--likelihood", choices=("bernoulli", "gaussian"), default="bernoulli", help="p(x|z)")
+    add("--likelihood", choices=("auto", "bernoulli", "gaussian"), default="auto",
+        help="p(x|z); auto: by what your own data hold, bernoulli for images")
     add("--hidden-layers", type=int, default=2, metavar="N", help="hidden layers of each network")
     add("--hidden-units", type=int, metavar="N", default=argparse.SUPPRESS,
         help="units of each hidden layer (default: 500, or 200 on digits)")
-    add("--z-dimensions", type=int, default=100, metavar="N", help="dimensions of z")
+    add("--z-dimensions", type=int, metavar="N", default=argparse.SUPPRESS,
+        help="dimensions of z (default: 100, or 10 for a table of your own)")
     add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
     add("--set", nargs="+", metavar="NAME=VALUE", default=[], help="other settings of the recipe, such as alpha=1; "
         "recipes.py has them all")
@@ -86,11 +91,12 @@ def options(arguments):
     if given >= {"jobs", "dask"}:
         parser.error("--dask uses all workers of its cluster: leave out --jobs")
     defaults = {"model": "both" if found.table1 else "gm-dgm", "runs": 10 if found.table1 else 1}
-    for name in ("model", "runs", "epochs", "classifier_epochs", "dataset", "data_dir", "labels_per_class", "extra_classes", "sum",
-                 "hidden_units", "jobs", "dask", "out", "resume"):
+    for name in ("model", "runs", "epochs", "classifier_epochs", "dataset", "data_dir", "labels_per_class",
+                 "extra_classes", "sum", "hidden_units", "z_dimensions", "jobs", "dask", "out", "resume"):
         setattr(found, name, getattr(found, name, defaults.get(name)))
-    for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("classifier_epochs", 0), ("labels_per_class", 1), ("extra_classes", 0),
-                        ("hidden_layers", 1), ("hidden_units", 1), ("z_dimensions", 1), ("samples", 1), ("jobs", 1)):
+    for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("classifier_epochs", 0), ("labels_per_class", 1),
+                        ("extra_classes", 0), ("new_classes", 0), ("hidden_layers", 1), ("hidden_units", 1),
+                        ("z_dimensions", 1), ("samples", 1), ("jobs", 1)):
         value = getattr(found, name)
         if value not in (None, "all") and value < least:
             parser.error(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
@@ -124,6 +130,8 @@ def check(found, data):
         found.hidden_units = 200 if data.name == "digits" else 500
     if found.extra_classes is None:
         found.extra_classes = 0 if len(classes) == data.C else 5
+    found.z_dimensions = found.z_dimensions or 100
+    found.likelihood = "bernoulli" if found.likelihood == "auto" else found.likelihood
     hide_labels(data.y_train, classes, labels_of_each(found), np.random.default_rng(found.seed))  # are there enough?
     slot_prior(data.C, len(classes), found.extra_classes)
 
@@ -141,6 +149,10 @@ def settings(found, data):
     return changed(replace(recipe_for(found.recipe, len(data.x_train)), **changes), found.set)
 
 
+def folder_name(found, dataset):
+    return found.out or f"results/{dataset}-{found.recipe}-{datetime.now():%Y-%m-%d-%H%M%S}"
+
+
 def new_folder(found, data):
     """The folder for the results of what was asked for, made now.  Raises ValueError."""
     check(found, data)
@@ -151,7 +163,7 @@ def new_folder(found, data):
               found.extra_classes, found.z_dimensions, found.hidden_units, found.hidden_layers, found.likelihood,
               data.fingerprint, threads=1 if together > 1 or found.dask else None, gpu=found.gpu)
     return results.Folder.create(
-        found.out or f"results/{data.name}-{found.recipe}-{datetime.now():%Y-%m-%d-%H%M%S}",
+        folder_name(found, data.name),
         {"command": found.command, "dataset": found.dataset or data.name, "data_dir": found.data_dir,
          "models": models, "seeds": [found.seed + r for r in range(found.runs)], "together": together,
          "job": job.settings, "device": backend.device_name(xp),
@@ -219,13 +231,15 @@ def main(arguments=None):
         print(text, file=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's "stop" is a Ctrl-C
     try:
+        if own.holds(found.dataset):
+            return own.run(found, lambda found, own: results.new_path(folder_name(found, own.name)))
         folder = old_folder(found, say) if found.resume else None
         source, data = find_data(found, say)
         folder = folder or new_folder(found, data)
         if data.fingerprint != folder.config["job"]["fingerprint"]:
             raise ValueError(f"the data {source.dataset} found here are others than those of {folder.path}: "
                              f"fingerprint {data.fingerprint}, not {folder.config['job']['fingerprint']}")
-    except ValueError as error:
+    except (ValueError, OSError, Diverged) as error:
         return fail(error)
 
     progress, code = Progress(folder, found.quiet), 0

@@ -14,11 +14,13 @@ from .augmentation import affine, affine_maps
 from .backend import namespace
 from .data import hide_labels
 
+BLOCK = 2**20  # elements of x that are looked at at once
+
 
 @dataclass
 class Task:
-    """What there is to learn from: x (N,X), on the device, of which `white` is the largest value,
-    and for each run the rows that keep their label, (R,L), their slots (R,L), and all others (R,U)."""
+    """What there is to learn from: x (N,X), on the device, or what gives its rows as arrays; x / white is what
+    the model sees; and for each run the rows that keep their label, (R,L), their slots (R,L), all others (R,U)."""
     x: object
     white: float
     image_shape: tuple | None
@@ -36,9 +38,22 @@ class Task:
         hidden = [hide_labels(data.y_train, labelled_classes, labels_per_class, rng) for rng in rngs]
         labelled, slots = (np.stack(arrays) for arrays in zip(*hidden))
         unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
-        pixels = np.flatnonzero(x.std(axis=0) / data.white > minimum_sd)
-        length = float(np.sqrt((np.square(x[:, pixels] / data.white)).sum(axis=1)).mean())
-        return cls(xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots, unlabelled, length)
+        pixels = np.flatnonzero(standard_deviations(x) / data.white > minimum_sd)
+        length = sum(np.linalg.norm(block[:, pixels], axis=1).sum() for block in blocks(x)) / len(x) / data.white
+        return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots,
+                   unlabelled, float(length))
+
+
+def blocks(x):
+    """The rows of x in float64, few at a time: bytes, or a file mapped into memory, are never copied whole."""
+    rows = max(BLOCK // x.shape[1], 1)
+    return (np.asarray(x[i:i + rows], dtype=np.float64) for i in range(0, len(x), rows))
+
+
+def standard_deviations(x):
+    """σ of each column, by the squares about its mean, a second pass.     x (N,X) -> (X,)"""
+    mean = sum(block.sum(axis=0) for block in blocks(x)) / len(x)
+    return np.sqrt(sum(np.square(block - mean).sum(axis=0) for block in blocks(x)) / len(x))
 
 
 @dataclass
@@ -65,7 +80,8 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint, sum_over_y):
     if joint or not recipe.gamma:
         x = grey[:, task.pixels]
         noise = uniform(*x.shape)
-        x = xp.asarray(noise < x, dtype=xp.float32) if model.likelihood == "bernoulli" else x + noise / task.white
+        binary = model.likelihood == "bernoulli"
+        x = xp.asarray(noise < x, dtype=xp.float32) if binary else x + (noise - 0.5) / task.white
     if joint:
         u = uniform(U)
         pairs = U * (model.K if sum_over_y == "exact" else recipe.top + 1) + len(slots)
@@ -77,6 +93,9 @@ def draw_batch(rng, model, recipe, task, rows, slots, joint, sum_over_y):
     elif recipe.gamma:
         tx = grey[:, task.pixels]
         t2x = tx[:U]
+        if recipe.noise:
+            sigma = recipe.noise * task.length / math.sqrt(tx.shape[1])
+            tx, t2x = (a + sigma * xp.asarray(rng.standard_normal(a.shape, dtype=np.float32)) for a in (tx, t2x))
     else:
         tx = x
     if recipe.gamma:

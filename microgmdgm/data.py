@@ -9,12 +9,13 @@ import gzip
 import hashlib
 import os
 import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from .files import UNREADABLE, read_arrays
 
 ENVIRONMENT = "MICROGMDGM_DATA"
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -40,14 +41,15 @@ class DataError(ValueError):
 @dataclass(frozen=True)
 class Data:
     """x (N,X) uint8 in 0…white or float, y (N,) classes 0…C−1, for training and for testing.
-    image_shape is (h, w), or None for data that are no images."""
+    image_shape is (h, w), or None for data that are no images.  The model sees x / white, and a Gaussian
+    likelihood smooths x by noise one unit wide.  x_train may be any object that gives rows as arrays."""
     name: str
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
     image_shape: tuple | None
-    white: float = 255.0  # the largest value that x can take: x / white lies in [0, 1]
+    white: float = 255.0  # for a Bernoulli likelihood the largest value that x can take: x / white lies in [0, 1]
 
     @property
     def C(self):
@@ -96,14 +98,18 @@ def mnist(data_dir=None, progressbar=False):
                 x_test.reshape(len(x_test), -1), y_test.astype(np.int64), (28, 28))
 
 
+def read_npz(path):
+    """{name: array} of an .npz without pickle.  Raises DataError."""
+    try:
+        return read_arrays(path)
+    except UNREADABLE as error:
+        raise DataError(f"{path} cannot be read as an .npz without pickle: {error}") from None
+
+
 def npz(path):
     """Arrays x_train (N,X), y_train (N,), x_test, y_test and, for images, image_shape (h, w) from an
     .npz without pickle.  x is finite and not negative; its largest value counts as white."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as an .npz without pickle: {error}") from None
+    arrays = read_npz(path)
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing:
         raise DataError(f"{path} must hold x_train, y_train, x_test and y_test, but lacks {', '.join(missing)}")

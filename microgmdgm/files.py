@@ -42,16 +42,21 @@ def write_npz(path, settings, **arrays):
         np.savez(file, settings=json.dumps(settings), **arrays)
 
 
+def read_arrays(path):
+    """{name: array} of an .npz without pickle, each byte verified by its checksum.  Raises one of UNREADABLE."""
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+        if damaged:
+            raise ValueError(f"the checksum of its part {damaged} is wrong")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
 def read_npz(path, kind):
-    """The settings and the arrays that write_npz wrote, each byte verified by its checksum.
+    """The settings and the arrays that write_npz wrote.
     Raises ValueError, with `kind` for what was expected, where path holds nothing of the sort."""
     try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-            if damaged:
-                raise ValueError(f"the checksum of its part {damaged} is wrong")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
         settings = json.loads(str(arrays.pop("settings")))
         if not isinstance(settings, dict):
             raise ValueError("its settings are no dict")

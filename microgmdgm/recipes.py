@@ -21,6 +21,7 @@ class Recipe:
     gamma_held: float = 0.0         # the share of the epochs for which γ is held
     gamma_gone: float = 0.0         # the share of the epochs at which it has fallen to gamma_end
     gamma_end: float = 0.0
+    noise: float = 0.0              # σ of what t(x) adds to a row of a table, as a share of the root mean square of x
     adversarial_length: float = 0.22  # of r, as a share of the mean length of x: 2.0 on MNIST
     sum_over_y: str = "exact"       # or sparse
     exact_epochs: int = 0           # the sparse sum is exact for so many epochs on the whole model: see marginal.py
@@ -67,12 +68,17 @@ FAST = Recipe("fast", epochs=10, classifier_epochs=6, classifier_rate=2e-3,
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
 FAST_SMALL = replace(FAST, classifier_epochs=16, epochs=5, alpha=30.0, beta=40.0, minimum_epoch=48_000)
+# A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
+# (`recipe_for`), for classes are rarely as frequent as the prior says.
+FAST_TABLE = replace(FAST, classifier_epochs=8, epochs=5, alpha=30.0, beta=4.0, noise=0.4)
 RECIPES = {"paper": PAPER, "fast": FAST}
 SMALL = 5_000  # training examples
 
 
-def recipe_for(name, N):
-    """The recipe of that name for N training examples."""
+def recipe_for(name, N, slots=None):
+    """The recipe of that name for N training examples: images, or a table, of which slots is the number of classes."""
+    if name == "fast" and slots is not None:
+        return replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
     return FAST_SMALL if name == "fast" and N < SMALL else RECIPES[name]
 
 

@@ -53,14 +53,8 @@ class Folder:
     @classmethod
     def create(cls, path, config):
         """A new folder.  Raises ValueError where it cannot be written or is not empty."""
-        path = Path(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise ValueError(f"--out {path} is not empty: name a new folder, or go on with --resume {path}")
-            write_json(path / "config.json", {"format": FORMAT, **config})
-        except OSError as error:
-            raise ValueError(f"--out {path} cannot be written: {error.strerror}") from None
+        path = new_path(path)
+        write_json(path / "config.json", {"format": FORMAT, **config})
         return cls(path, config)
 
     @classmethod
@@ -166,6 +160,21 @@ class Folder:
             file.writelines((json.dumps(m) + "\n").encode() for m in self.metrics)
 
 
+def new_path(path):
+    """The folder, made now.  Raises ValueError where it cannot be written or is not empty."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise ValueError(f"--out {path} is not empty: name a new folder, or go on with --resume {path}")
+        with whole(path / "config.json"):
+            pass
+        (path / "config.json").unlink()  # it can be written to
+    except OSError as error:
+        raise ValueError(f"--out {path} cannot be written: {error.strerror}") from None
+    return path
+
+
 def _read_json(path, kind):
     try:
         content = json.loads(path.read_text())
@@ -185,7 +194,7 @@ def summarise(runs):
     return {"runs": runs, "mean": over(np.mean, 1), "sd": over(lambda column: np.std(column, ddof=1), 2)}
 
 
-def table(models):
+def table_1(models):
     """The paper's Table 1 beside ours, in percent.     models {name: summarise(…)}
     -> heads of the columns, [(title, cells or None for a heading), …]"""
     heads = [f"{TITLES[name]}, {whose}" for name in models for whose in ("paper", "ours")]
@@ -218,7 +227,7 @@ def seed_rows(models):
 
 def as_text(dataset, models):
     """Table 1 and every run's row, for a terminal."""
-    heads, rows = table(models)
+    heads, rows = table_1(models)
     lines = [f"{'Percent: mean (SD)':<36}" + "".join(f"{head:>16}" for head in heads)]
     for title, cells in rows:
         lines.append(title if cells is None else f"  {title:<34}" + "".join(f"{cell:>16}" for cell in cells))

@@ -72,13 +72,19 @@ class Trained:
             z = mu[y] + np.exp(0.5 * logvar[y]) * z
         return self._decoded(z, y)
 
-    def bound(self, x, seed=0):
-        """L(x), exact over y and with one sample of z, in nats.  Eq. 10.     x (N,width) -> (N,)"""
+    def bound(self, x, seed=0, common=False):
+        """L(x), exact over y and with one sample of z, in nats.  Eq. 10.     x (N,width) -> (N,)
+        With a common noise for all rows the bound of one does not depend on which others there are; a mean
+        over rows is then less exact."""
         rng, bounds = np.random.default_rng(seed), []
         for part in self._parts(x, ROWS // self.model.K + 1):
             log_q, _ = log_q_y(self.params["q(y|x)"], part)
             pairs = exact(log_q)
-            eps = rng.standard_normal((len(pairs.y), self.model.Z)).astype(self.theta.dtype)
+            if common:
+                eps = np.tile(np.random.default_rng(seed).standard_normal(self.model.Z), (len(pairs.y), 1))
+            else:
+                eps = rng.standard_normal((len(pairs.y), self.model.Z))
+            eps = eps.astype(self.theta.dtype)
             L_xy, _ = bound_given_y(self.model, self.params, x=part, y=pairs.y, eps=eps, example=pairs.example)
             each = np.exp(log_q) * (L_xy.reshape(log_q.shape) - log_q)
             bounds.append(each.sum(axis=1))
@@ -98,21 +104,29 @@ class Trained:
         x[:, self.pixels] = mean * self.white
         return x
 
-    def save(self, path):
-        """Write the model as an .npz without pickle, whole or not at all."""
+    def save(self, path, **others):
+        """Write the model, and other arrays beside it, as an .npz without pickle, whole or not at all."""
         settings = {"format": FORMAT, "model": asdict(self.model), "width": self.width, "white": self.white,
                     "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape}
-        write_npz(path, settings, theta=self.theta, pixels=self.pixels)
+        write_npz(path, settings, theta=self.theta, pixels=self.pixels, **others)
 
 
 def load(path):
     """The model that `Trained.save` wrote.  Raises ValueError where path holds none."""
+    trained, others = read(path)
+    if others:
+        raise ValueError(f"{path} holds more than a model: load it with SemiUnsupervisedClassifier.load")
+    return trained
+
+
+def read(path):
+    """The model in a file, and the other arrays in it, by name.  Raises ValueError where there is no model."""
     settings, arrays = read_npz(path, "a model saved")
     if settings.get("format") != FORMAT:
         raise ValueError(f"{path} has format {settings.get('format')}, but this version reads format {FORMAT}")
     try:
         model = Model(**{**settings["model"], "prior": tuple(settings["model"]["prior"])})
-        theta, pixels = arrays["theta"], arrays["pixels"]
+        theta, pixels = arrays.pop("theta"), arrays.pop("pixels")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a model saved by microgmdgm, or is damaged: {error}") from None
     if theta.shape != (model.layout.size,) or pixels.shape != (model.X,):
@@ -120,4 +134,4 @@ def load(path):
                          f"{model.X} pixels, not {theta.shape} and {pixels.shape}")
     shape = settings["image_shape"]
     return Trained(model, theta, pixels, settings["width"], settings["white"],
-                   tuple(settings["labelled_classes"]), tuple(shape) if shape else None)
+                   tuple(settings["labelled_classes"]), tuple(shape) if shape else None), arrays

@@ -1,6 +1,7 @@
 """The whole of what is trained: its gradient with respect to all of θ, ten steps of it, and the
 promise of the run axis."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -142,6 +143,23 @@ def test_every_label_regime_trains(recipe, labelled, labels):
     task, model = tiny_task(rngs, recipe, tuple(labelled), labels)
     values = [terms["objective"][0] for state, terms in training.train(model, recipe, task, rngs)]
     assert np.isfinite(values).all() and values[-1] > values[-2]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_preparing_a_task_never_copies_x_whole(dtype, monkeypatch):
+    """Its figures are those of x / white as a whole; its memory is that of a few blocks."""
+    x = np.random.default_rng(0).integers(0, 200, (20_000, 100)).astype(dtype)
+    x[:, 3] = 7
+    monkeypatch.setattr(batches, "BLOCK", 2**14)
+    given = data.Data("given", x, np.arange(len(x)) % 2, x[:2], np.arange(2), None, 200.0)
+    tracemalloc.start()
+    task = batches.Task.prepare(given, (0,), 5, [np.random.default_rng(0)], 0.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3e6  # x in float64 is 16 MB
+    assert task.x is x and task.pixels.tolist() == [*range(3), *range(4, 100)]
+    assert task.length == pytest.approx(np.linalg.norm(x[:, task.pixels].astype(float) / 200, axis=1).mean(), rel=1e-12)
+    np.testing.assert_allclose(batches.standard_deviations(x), x.astype(float).std(axis=0), rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("image_shape", [None, (8, 8)])

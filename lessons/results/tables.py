@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from microgmdgm.results import TITLES, table
+from microgmdgm.results import TITLES, table_1
 
 HERE = Path(__file__).parent
 README = HERE.parent.parent / "README.md"
@@ -30,7 +30,7 @@ def markdown(heads, rows):
 def table1():
     """Table 1: the paper's figures and ours."""
     models = summary("table1")["models"]
-    heads, rows = table(models)
+    heads, rows = table_1(models)
     return markdown(["%, mean (SD)", *heads], [
         [f"*{title}*", *[""] * len(heads)] if cells is None else
         [f"**{title}**", *(f"**{cell}**" if cell else "" for cell in cells)] if title == "overall" else [title, *cells]

@@ -1,0 +1,53 @@
+"""Labels from outside, with −1 where a row has none, and the slots of the model.
+
+Known classes have the first slots, in sorted order; new ones follow under names of their own.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+
+
+def unlabelled(y):
+    """Where y (N,) is −1; NumPy turns it into "-1" among strings."""
+    return y == "-1" if y.dtype.kind in "US" else np.asarray(y == -1, dtype=bool)
+
+
+def plain(labels):
+    """Labels (N,) in an array of objects, as one of strings or of numbers.  Raises ValueError where they are mixed."""
+    if labels.dtype != object:
+        return labels
+    if len({isinstance(label, str) for label in labels}) > 1:
+        raise ValueError("Unknown label type: y mixes strings with other labels; rows without a label have −1")
+    return np.array(labels.tolist())
+
+
+def new_names(known, new):
+    """Names for `new` classes beside the known ones: new-0, new-1, … among strings, else the next free numbers."""
+    if known.dtype.kind in "US":
+        names = [name for i in range(new + len(known)) if (name := f"new-{i}") not in known]
+        return np.array(names[:new], dtype=str)
+    return np.arange(new) + (max(int(np.floor(known[-1])) + 1, 0) if len(known) else 0)  # not −1, which is no label
+
+
+def slots_of(y, new):
+    """Known classes (L,), new ones, and the slot of each row of y (N,), −1 where it has no label.  Where every row
+    has one there are no new classes, with a warning.  Raises ValueError for labels that are none, a single class,
+    and more classes than rows."""
+    without = unlabelled(y)
+    labels = plain(y[~without])
+    if len(labels):
+        check_classification_targets(labels)
+    known, inverse = np.unique(labels, return_inverse=True)
+    if not without.any():
+        new = 0
+        warnings.warn("y contains no unlabelled rows (−1): this is supervised learning, without new classes")
+    if len(known) + new < 2:
+        raise ValueError("there is only one class: label a second one, or leave rows without a label (−1) and ask "
+                         "for n_new_classes of at least 1")
+    if len(y) < len(known) + new:
+        raise ValueError(f"n_samples={len(y)} should be >= the number of classes, {len(known)} labelled and {new} new")
+    slots = np.full(len(y), -1)
+    slots[~without] = inverse
+    return known, new_names(known, new), slots

@@ -1,0 +1,201 @@
+"""Your own data on the command line: python run_mnist.py --dataset data.npz
+
+data.npz holds x (N,width) and y (N,), labels of any kind with −1 where there is none; it may hold x_test,
+with y_test, a truth that the report is held against, and image_shape (h, w).
+
+    predictions.csv       a line a row of x: its label, how probable that is, H(q(y|x)) in nats, known or new
+    predictions-test.csv  the same of x_test, where there is one
+    metrics.jsonl         the terms of the objective, a line an epoch
+    model.npz             for SemiUnsupervisedClassifier.load
+    report.html           the open-set report: of x_test where there is one, else of x
+    openset.json, .png    the same as data, and its figures
+    summary.json          settings and scores
+"""
+
+import csv
+import html
+import io
+import json
+import sys
+import warnings
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import openset, openset_plots
+from .data import DataError, read_npz
+from .files import whole, write_json
+from .labels import unlabelled
+from .pages import document, pairs, picture, png, table
+from .sklearn import SemiUnsupervisedClassifier
+
+NAMES = ("x", "y", "x_test", "y_test", "image_shape")
+
+
+@dataclass(frozen=True)
+class Own:
+    """What an .npz of one's own holds."""
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray | None
+    y_test: np.ndarray | None
+    image_shape: tuple | None
+
+
+def holds(path):
+    """Is path an .npz with x and y, and not one with x_train, y_train, x_test, y_test?  Raises DataError."""
+    return str(path).endswith(".npz") and "x_train" not in read_npz(path)
+
+
+def read(path):
+    """The arrays in an .npz of one's own.  Raises DataError where one is missing or not known; their contents are
+    checked by the estimator."""
+    arrays = read_npz(path)
+    missing = [name for name in ("x", "y") if name not in arrays]
+    missing += ["x_test"] if "y_test" in arrays and "x_test" not in arrays else []
+    if missing:
+        raise DataError(f"{path} must hold x (N,width), y (N,) and, with y_test, x_test, "
+                        f"but lacks {', '.join(missing)}")
+    if surplus := set(arrays) - set(NAMES):
+        raise DataError(f"{path} may hold {', '.join(NAMES)}, but also holds {', '.join(sorted(surplus))}")
+    x, test = arrays["x"], arrays.get("x_test", arrays["x"])
+    if x.ndim != 2 or test.shape[1:] != x.shape[1:] or not len(test):
+        raise DataError(f"{path}: x and x_test must be (N,width), N > 0, not {x.shape} and {test.shape}")
+    if not all(array.dtype.kind in "uifb" and np.isfinite(array).all() for array in (x, test)):
+        raise DataError(f"{path}: x and x_test must hold finite numbers: fill or drop what is NaN, infinite or text")
+    if "y_test" in arrays and arrays["y_test"].shape != arrays["x_test"].shape[:1]:
+        raise DataError(f"{path}: y_test must have a label for each of the {len(arrays['x_test'])} rows of x_test, not "
+                        f"shape {arrays['y_test'].shape}")
+    shape = tuple(map(int, arrays["image_shape"])) if "image_shape" in arrays else None
+    return Own(Path(path).stem, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"), shape)
+
+
+def classifier(found, own):
+    """The estimator that the options of the command ask for.  Raises ValueError for those that do not apply."""
+    for name, given in (("labelled-classes", found.labelled_classes != [0, 1, 2, 8, 9]),
+                        ("labels-per-class", found.labels_per_class is not None)):
+        if given:
+            raise ValueError(f"--{name} is for data with every label: in {own.name} y says which rows have one")
+    for name in ("set", "jobs", "dask"):
+        if getattr(found, name):
+            raise ValueError(f"--{name} is for the paper's experiment, not for data of one's own: leave it out")
+    if found.model == "both" or found.runs != 1:
+        raise ValueError("one's own data are for one model and one run: choose --model gm-dgm or m2, and --runs 1")
+    return SemiUnsupervisedClassifier(
+        found.new_classes, extra_classes=found.extra_classes or 0, model=found.model, recipe=found.recipe,
+        likelihood=found.likelihood, image_shape=own.image_shape, hidden_units=found.hidden_units or "auto",
+        hidden_layers=found.hidden_layers, z_dimensions=found.z_dimensions or "auto", epochs=found.epochs,
+        classifier_epochs=found.classifier_epochs,
+        sum_over_y=found.sum, samples=found.samples, random_state=found.seed, device="gpu" if found.gpu else "cpu",
+        verbose=int(not found.quiet))
+
+
+def run(found, folder):
+    """Train on the data that the options name and write all files into the Path that folder(found, own) makes,
+    where the data and the options are sound.  Raises ValueError, OSError, Diverged.     -> the exit code"""
+    own = read(found.dataset)
+    model = classifier(found, own)
+    out = folder(found, own)
+    try:
+        fit(model, own)
+    except ValueError:
+        out.rmdir()  # nothing was learnt: the folder is free for another try
+        raise
+    except KeyboardInterrupt:
+        print(f"interrupted: {out} is empty", file=sys.stderr)
+        return 130
+    with whole(out / "metrics.jsonl") as file:
+        file.writelines((json.dumps({"epoch": epoch, **terms}) + "\n").encode()
+                        for epoch, terms in enumerate(model.history_, start=1))
+    model.save(out / "model.npz")
+    write_predictions(out / "predictions.csv", model, own.x)
+    rows, truth = own.x, None
+    if own.x_test is not None:
+        write_predictions(out / "predictions-test.csv", model, own.x_test)
+        rows, truth = own.x_test, own.y_test
+        if truth is not None and not unlabelled(truth).all():
+            rows, truth = rows[~unlabelled(truth)], truth[~unlabelled(truth)]
+    report = openset.report(model, rows, truth)
+    write_json(out / "openset.json", report.as_dict())
+    images = {name: png(figure) for name, figure in openset_plots.figures(report, rows, own.image_shape).items()}
+    for name, image in images.items():
+        with whole(out / f"openset-{name}.png") as file:
+            file.write(image)
+    summary = {
+        "dataset": own.name, "settings": vars(found), "columns": str(model.columns_), "epochs": model.n_iter_,
+        "monitor": model.monitor_, "report_on": "x" if own.x_test is None else "x_test", **report.whole,
+        "accuracy_labelled_rows": None if truth is None else known_accuracy(model, rows, truth)}
+    write_json(out / "summary.json", summary)
+    with whole(out / "report.html") as file:
+        file.write(page(own, model, report, summary, images).encode())
+    print(report)
+    print(f"report: {out / 'report.html'}", file=sys.stderr)
+    return 0
+
+
+def page(own, model, report, summary, images):
+    """report.html: what lies in each slot, which may be one class, how sure the whole is.     -> text"""
+    whole_, known = report.whole, " ".join(map(str, model.known_classes_))
+    parts = [
+        f"<h1>{html.escape(own.name)}: what was found</h1>",
+        f"<p>{whole_['rows']} rows of {html.escape(summary['report_on'])}; classes with labels: "
+        f"{html.escape(known) or 'none'}; {len(model.new_classes_)} slots for new ones. "
+        f"{100 * whole_['share_new']:.1f} % of the rows lie in new slots; {100 * whole_['share_unsure']:.1f} % are "
+        f"unsure, their most probable slot below {openset.UNSURE}.</p>"]
+    if whole_["collapsed"]:
+        parts.append('<p class="warn">COLLAPSED: y says almost nothing of x. Try other numbers of new classes, more '
+                     "labels, or more epochs.</p>")
+    parts += [f"<p class=warn>These slots look like parts of one class: {html.escape(', '.join(group))}.</p>"
+              for group in report.alike]
+    parts += ["<h2>Slots</h2>", table(["slot", "rows", "confidence", "entropy, nats", "nearest known class (overlap)",
+                                       *(["true classes"] if report.classes else [])], [_row(slot, report)
+                                                                                      for slot in report.slots])]
+    parts += [picture(image, f"open-set report, {name}", large=True) for name, image in images.items()]
+    scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in ("accuracy", "accuracy_labelled_rows", "nmi")
+              if summary.get(name) is not None}
+    if scores:
+        parts += ["<h2>Against the truth</h2>", pairs(scores)]
+    command = summary["settings"]["command"]
+    parts += ["<h2>How it was made</h2>", f"<pre>{html.escape(command)}</pre>",
+              pairs({"columns": summary["columns"], **{name: value for name, value in summary["settings"].items()
+                                                       if value is not None and name != "command"}})]
+    return document(f"{own.name}: report", parts)
+
+
+def _row(slot, report):
+    sure = [f"{slot.confidence:.3f}", f"{slot.entropy:.3f}"] if slot.size else ["–", "–"]
+    near = f"{slot.nearest} ({slot.overlap:.2f})" if slot.nearest is not None else "–"
+    truth = [", ".join(f"{count} of {name}" for name, count in slot.truth.items())] if report.classes else []
+    return [slot.name + ("" if slot.known else " (new)"), str(slot.size), *sure, near, *truth]
+
+
+def fit(model, own):
+    """Train; what it says on the way goes to standard error, a line a warning."""
+    with redirect_stdout(sys.stderr), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        model.fit(own.x, own.y)
+    for warning in said:
+        print(f"warning: {warning.message}", file=sys.stderr)
+
+
+def known_accuracy(model, x, truth):
+    """The accuracy over the rows of classes that have labels, by their own names; None without such rows."""
+    rows = np.isin(truth, model.known_classes_)
+    return float(model.score(x[rows], truth[rows])) if rows.any() else None
+
+
+def write_predictions(path, model, x):
+    """row,label,probability,entropy,known_or_new, a line a row of x, whole or not at all."""
+    q = model.predict_proba(x)
+    slots, entropy = q.argmax(axis=1), openset.entropies(q)
+    with whole(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        lines = csv.writer(text)
+        lines.writerow(["row", "label", "probability", "entropy", "known_or_new"])
+        for row, slot in enumerate(slots):
+            lines.writerow([row, model.classes_[slot], f"{q[row, slot]:.6f}", f"{entropy[row]:.6f}",
+                            "known" if slot < len(model.known_classes_) else "new"])
+        text.detach()

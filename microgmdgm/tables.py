@@ -1,0 +1,122 @@
+"""Columns of any kind, as the numbers that the model sees.
+
+    constant   one value                              left out
+    binary     two values                             0 and 1
+    count      whole numbers from 0, three or more    √(x + 3/8), of nearly constant variance (Anscombe, 1948)
+    real       all else                               as it is
+
+Where all columns are binary, they go to a Bernoulli likelihood.  Else each is brought to mean 0
+and standard deviation 1, for a Gaussian one.  Images have one scale for all pixels, from 0, the
+least value of all, to 1, the largest, and a Bernoulli likelihood.  Heavy tails stay as they are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .batches import blocks
+
+KINDS = ("constant", "binary", "count", "real")
+STEPS = 20  # a Gaussian likelihood sees a column in steps of σ/20 and smooths x by noise one step wide, without
+            # which a column that often takes the same value could have an infinite density
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The model sees (f(x) − shift) / unit, f the square root above for counts: kinds, shift, unit (X,).
+    `rows` gives that times white, as `Data` wants it."""
+    likelihood: str
+    white: float
+    kinds: np.ndarray
+    shift: np.ndarray
+    unit: np.ndarray
+
+    @classmethod
+    def learn(cls, x, likelihood="auto", image=False):
+        """What the columns of x (N,X) are, in a few passes of a few rows each.  Raises ValueError
+        where all are constant, or a Bernoulli likelihood is asked for a table that is not within [0, 1]."""
+        lo, hi, whole = np.inf, -np.inf, True
+        for block in blocks(x):
+            lo, hi = np.minimum(lo, block.min(axis=0)), np.maximum(hi, block.max(axis=0))
+            whole = whole & (block == np.floor(block)).all(axis=0)
+        two = True
+        for block in blocks(x):
+            two = two & ((block == lo) | (block == hi)).all(axis=0)
+        kinds = np.select([lo == hi, two, whole & (lo >= 0)], [0, 1, 2], 3).astype(np.int8)
+        if not kinds.any():
+            raise ValueError(f"all {len(kinds)} columns of X are constant, so that there is nothing to learn from")
+        if image:
+            kinds[kinds > 0] = 3
+        if likelihood == "auto":
+            likelihood = "bernoulli" if image or kinds.max() == 1 else "gaussian"
+        if image and likelihood == "bernoulli":
+            white = hi.max() - lo.min()
+            return cls(likelihood, float(white), kinds, np.where(kinds > 0, lo.min(), lo), np.full_like(lo, white))
+        if likelihood == "bernoulli":
+            if kinds.max() > 1 and (lo.min() < 0 or hi.max() > 1):
+                raise ValueError("a Bernoulli likelihood needs columns of two values, or values from 0 to 1, but X "
+                                 f"goes from {lo.min():g} to {hi.max():g}: scale it, or use likelihood='gaussian'")
+            two = kinds < 2
+            unit = np.where(two & (lo < hi), hi - lo, 1.0)
+            return cls(likelihood, 1.0, kinds, np.where(two, lo, 0.0), unit)
+
+        raw = cls(likelihood, 1.0, kinds, np.zeros_like(lo), np.ones_like(lo))
+        mean = sum(raw.rows(block).sum(axis=0) for block in blocks(x)) / len(x)
+        sd = np.sqrt(sum(np.square(raw.rows(block) - mean).sum(axis=0) for block in blocks(x)) / len(x))
+        varies = (kinds > 0) & (sd > 1e-12 * np.maximum(np.abs(lo), np.abs(hi)))  # more than rounding
+        if image:
+            mean, sd = np.full_like(mean, mean.mean()), np.full_like(sd, np.sqrt(np.square(sd[varies]).mean()))
+        kinds[~varies] = 0
+        shift = np.where(varies, mean, raw.rows(lo[None])[0])
+        return cls(likelihood, float(STEPS), kinds, shift, np.where(varies, sd, 1.0))
+
+    @property
+    def plain(self):
+        """Is `rows` x itself?"""
+        return self.likelihood == "bernoulli" and not self.shift.any() and bool((self.unit == self.white).all())
+
+    def rows(self, x):
+        """x (N,X) in the data's units -> (N,X), as the model sees it, times white."""
+        x = np.asarray(x, dtype=np.float64)
+        counts = self.kinds == 2
+        if counts.any() and self.likelihood == "gaussian":
+            x = np.where(counts, np.sqrt(np.maximum(x, 0) + 3 / 8), x)
+        return (x - self.shift) * (self.white / self.unit)
+
+    def inverse(self, h):
+        """The x of which h is the `rows`.     (N,X) -> (N,X)"""
+        x = np.asarray(h, dtype=np.float64) * (self.unit / self.white) + self.shift
+        counts = self.kinds == 2
+        if counts.any() and self.likelihood == "gaussian":
+            x = np.where(counts, np.maximum(np.square(np.maximum(x, 0)) - 3 / 8, 0), x)
+        return x
+
+    def log_density(self, x):
+        """log |∂h/∂x| of what the model sees, h, which turns its density into one of x.     (N,X) -> (N,)
+        0 for a Bernoulli likelihood, which has probabilities."""
+        if self.likelihood == "bernoulli":
+            return np.zeros(len(x))
+        x = np.asarray(x, dtype=np.float64)
+        slope = np.where(self.kinds == 2, 0.5 / np.sqrt(np.maximum(x, 0) + 3 / 8), 1.0) / self.unit
+        return np.log(slope[:, self.kinds > 0]).sum(axis=1)
+
+    def __str__(self):
+        counts = zip(np.bincount(self.kinds, minlength=len(KINDS)), KINDS)
+        found = ", ".join(f"{count} {kind}" for count, kind in counts if count)
+        return f"{self.likelihood} likelihood, columns: {found}"
+
+
+class View:
+    """The rows of x as the model sees them, made when they are asked for: nothing is copied whole."""
+
+    def __init__(self, x, columns):
+        self.x, self.columns, self.shape = x, columns, x.shape
+
+    def __array_namespace__(self):
+        return np
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, rows):
+        return self.columns.rows(self.x[rows]).astype(np.float32)

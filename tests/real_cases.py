@@ -1,0 +1,160 @@
+"""Real data with classes that nobody labelled, by this model and by what one would use otherwise.
+
+    python -m tests.real_cases [digits table wine cancer mnist] [--seeds 5] [--out lessons/results/real-cases]
+
+writes one JSON a case, with every seed, and prints the table of all that are there.  Every third
+row is held out; all methods see the same rows, the same labels, and as many clusters as our model
+has slots.  Each slot or cluster stands for the class most common in it on the *training* rows;
+what is scored are the held-out rows.  Settings were chosen on training rows alone.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import sklearn
+from sklearn import datasets
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import normalized_mutual_info_score, roc_auc_score
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+
+from microgmdgm import __version__, data
+from microgmdgm.evaluation import accuracies, contingency, majority_map
+from microgmdgm.experiment import write_json
+from microgmdgm.sklearn import SemiUnsupervisedClassifier
+
+DIGITS = {"load": datasets.load_digits, "hidden": [(3, 4, 5, 6, 7)], "labels": 10, "extra": 5}
+CASES = {  # the never-labelled classes, one experiment a tuple; labels of each other class
+    "digits": {**DIGITS, "title": "digits, images", "image_shape": (8, 8)},
+    "table": {**DIGITS, "title": "digits, as a table"},
+    "wine": {"title": "wine", "load": datasets.load_wine, "hidden": [(0,), (1,), (2,)], "labels": 10, "extra": 0},
+    "cancer": {"title": "breast cancer", "load": datasets.load_breast_cancer, "hidden": [(0,), (1,)], "labels": 20,
+               "extra": 0},
+    "mnist": {"title": "MNIST", "hidden": [(8, 9)], "labels": 100, "extra": 2, "image_shape": (28, 28)},
+}
+METHODS = {"ours": "GM-DGM", "k-means": "k-means", "mixture": "Gaussian mixture", "spreading": "LabelSpreading",
+           "self-training": "SelfTraining, logistic regression"}
+FIGURES = {"accuracy": "overall", "accuracy_labelled_classes": "known classes",
+           "accuracy_unlabelled_classes": "never-labelled classes", "nmi": "NMI", "auroc_new": "known or new, AUROC"}
+
+
+def load(case):
+    """x, y of the training rows and of the held-out ones."""
+    if case == "mnist":
+        mnist = data.load("mnist")
+        return mnist.x_train, mnist.y_train, mnist.x_test, mnist.y_test
+    x, y = CASES[case]["load"](return_X_y=True)
+    test = np.arange(len(x)) % 3 == 2
+    return x[~test], y[~test], x[test], y[test]
+
+
+def methods(case, K, n_new, seed):
+    """The estimators; those of scikit-learn see standardised columns, and MNIST in 50 principal components."""
+    settings = CASES[case]
+    wide = case == "mnist"
+    scale = (lambda: PCA(50, random_state=seed)) if wide else StandardScaler
+    covariance = "full" if case in ("wine", "cancer", "mnist") else "diag"
+    found = {
+        "ours": SemiUnsupervisedClassifier(n_new, extra_classes=settings["extra"], random_state=seed,
+                                           image_shape=settings.get("image_shape")),
+        "k-means": make_pipeline(scale(), KMeans(K, n_init=10, random_state=seed)),
+        "mixture": make_pipeline(scale(), GaussianMixture(K, covariance_type=covariance, reg_covar=1e-2, n_init=3,
+                                                          random_state=seed)),
+        "spreading": make_pipeline(scale(), LabelSpreading(kernel="knn", n_neighbors=7, max_iter=100)),
+        "self-training": make_pipeline(scale(), SelfTrainingClassifier(LogisticRegression(max_iter=1000))),
+    }
+    if K - n_new - settings["extra"] < 2:  # these two need at least two known classes
+        del found["spreading"], found["self-training"]
+    return found
+
+
+def scores(model, method, split, given, hidden):
+    """Fit on the given labels, −1 elsewhere, and score the held-out rows."""
+    x, y, x_test, y_test = split
+    C = int(y.max()) + 1
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LabelSpreading divides by the zero mass of rows that no label reaches
+        model.fit(x, given)
+    seconds = time.perf_counter() - began
+    slots, slots_test = (np.unique(np.concatenate([model.predict(x), model.predict(x_test)]), return_inverse=True)[1]
+                         [part] for part in (slice(None, len(x)), slice(len(x), None)))
+    K = int(max(slots.max(), slots_test.max())) + 1
+    slot_map = majority_map(contingency(slots, y, K, C))
+    known = [c for c in range(C) if c not in hidden]
+    result = accuracies(contingency(slots_test, y_test, K, C), slot_map, known)
+    result["nmi"] = float(normalized_mutual_info_score(y_test, slots_test))
+    result["auroc_new"] = None
+    if method in ("ours", "spreading", "self-training"):
+        q = np.nan_to_num(model.predict_proba(x_test))
+        newness = q[:, len(known):].sum(axis=1) if method == "ours" else -q.max(axis=1)
+        result["auroc_new"] = float(roc_auc_score(np.isin(y_test, hidden), newness))
+    return {**result, "seconds": round(seconds, 1)}
+
+
+def run(case, seeds):
+    """Every method on every choice of never-labelled classes and every seed.     -> dict for JSON"""
+    settings, split = CASES[case], load(case)
+    y = split[1]
+    C, runs = int(y.max()) + 1, []
+    for hidden in settings["hidden"]:
+        for seed in seeds:
+            known = [c for c in range(C) if c not in hidden]
+            rows, _ = data.hide_labels(y, known, settings["labels"], np.random.default_rng(seed))
+            given = np.full(len(y), -1)
+            given[rows] = y[rows]
+            K = C + settings["extra"]
+            for method, model in methods(case, K, len(hidden), seed).items():
+                runs.append({"method": method, "hidden": hidden, "seed": seed,
+                             **scores(model, method, split, given, hidden)})
+                print(case, runs[-1], flush=True)
+    return {"case": settings["title"], "labels": settings["labels"], "slots": C + settings["extra"], "runs": runs,
+            "training_rows": len(y), "held_out_rows": len(split[3]),
+            "versions": {"microgmdgm": __version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}}
+
+
+def table(results):
+    """Mean (SD over seeds) in percent of each figure, a row a case and hidden classes and method, in Markdown."""
+    lines = ["| data, never labelled | method | " + " | ".join(FIGURES.values()) + " |",
+             "|---|---|" + "---|" * len(FIGURES)]
+    for result in results:
+        for hidden in sorted({tuple(run["hidden"]) for run in result["runs"]}):
+            for method, name in METHODS.items():
+                runs = [r for r in result["runs"] if r["method"] == method and tuple(r["hidden"]) == hidden]
+                cells = [cell([r[figure] for r in runs]) for figure in FIGURES]
+                title = f"{result['case']}, {' '.join(map(str, hidden))}" if method == "ours" else ""
+                lines.append(f"| {title} | {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cell(values):
+    if None in values or not values:
+        return "–"
+    return f"{100 * np.mean(values):.1f}" + (f" ({100 * np.std(values, ddof=1):.1f})" if len(values) > 1 else "")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; none: only print the table")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs of each (default: 5)")
+    parser.add_argument("--out", type=Path, default=Path("lessons/results/real-cases"), metavar="DIR")
+    found = parser.parse_args()
+    if unknown := set(found.cases) - set(CASES):
+        parser.error(f"unknown case {unknown.pop()}: choose from {', '.join(CASES)}")
+    found.out.mkdir(parents=True, exist_ok=True)
+    for case in found.cases:
+        write_json(found.out / f"{case}.json", run(case, range(found.seeds)))
+    files = [found.out / f"{case}.json" for case in CASES]
+    print(table([json.loads(path.read_text()) for path in files if path.exists()]))
+
+
+if __name__ == "__main__":
+    main()

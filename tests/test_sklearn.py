@@ -1,0 +1,354 @@
+"""The estimator as scikit-learn's users meet it."""
+
+import json
+import pickle
+import tracemalloc
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_wine
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import microgmdgm
+from microgmdgm import recipes
+from microgmdgm.sklearn import SemiUnsupervisedClassifier
+
+QUICK = replace(recipes.FAST_TABLE, minimum_epoch=1500, classifier_epochs=2, epochs=2)
+METHODS = ("predict", "predict_proba", "transform", "score_samples")
+
+
+def quick(**parameters):
+    """An estimator that learns in a moment."""
+    return SemiUnsupervisedClassifier(**{"recipe": QUICK, "hidden_units": 40, "random_state": 0, **parameters})
+
+
+def hide(y, known, labels, seed=0):
+    """y with `labels` labels of each known class and −1 elsewhere."""
+    rng, hidden = np.random.default_rng(seed), np.full(len(y), -1)
+    for c in known:
+        rows = rng.choice(np.flatnonzero(y == c), labels, replace=False)
+        hidden[rows] = c
+    return hidden
+
+
+def blobs(N=90, seed=0):
+    """Three well separated groups of points in four dimensions, and labels for ten of each of the first two."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(N) % 3
+    return np.eye(4)[y] * 6 + rng.normal(size=(N, 4)), y, hide(y, (0, 1), 10)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, _, y = blobs()
+    return quick(recipe=replace(QUICK, minimum_epoch=12_000, epochs=5)).fit(X, y)
+
+
+def failures(estimator):
+    return {"check_classifiers_classes": "it takes −1 for a class, but here, as in sklearn.semi_supervised, −1 is a "
+                                         "row without a label; scikit-learn exempts its own by name"}
+
+
+@parametrize_with_checks([quick()], expected_failed_checks=failures)
+def test_scikit_learn_s_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_a_class_without_labels_is_found():
+    X, y, given = blobs()
+    model = quick().fit(X, given)
+    assert model.classes_.tolist() == [0, 1, 2] and model.known_classes_.tolist() == [0, 1]
+    assert model.new_classes_.tolist() == [2] and (model.predict(X) == y).mean() > 0.95
+    assert model.score(X, given) > 0.95 and model.score(X, y) > 0.95
+    assert (model.transduction_[given >= 0] == given[given >= 0]).all() and (model.transduction_ == y).mean() > 0.95
+    assert model.n_iter_ == len(model.history_) == 4 and not model.monitor_["collapsed"]
+
+
+def test_wine_with_a_hidden_class_and_the_default_settings():
+    """A real table, none of its 59 wines of class 0 labelled."""
+    wine = load_wine()
+    model = SemiUnsupervisedClassifier(random_state=0).fit(wine.data, hide(wine.target, (1, 2), 10))
+    found = model.predict(wine.data)
+    assert (found[wine.target == 0] == 3).mean() > 0.9  # the label after 2
+    assert (found == np.where(wine.target == 0, 3, wine.target)).mean() > 0.9
+
+
+def test_images_are_told_by_their_shape():
+    """scikit-learn's digits 0 to 4; 3 and 4 have no label."""
+    X, y = load_digits(n_class=5, return_X_y=True)
+    recipe = replace(recipes.FAST_SMALL, classifier_epochs=8, epochs=2, minimum_epoch=12_000)
+    model = quick(n_new_classes=2, image_shape=(8, 8), recipe=recipe, hidden_units=100, z_dimensions=10)
+    model.fit(X.astype(np.uint8), hide(y, (0, 1, 2), 10))
+    assert model.likelihood_ == "bernoulli" and model.trained_.image_shape == (8, 8)
+    slots = np.searchsorted(model.classes_, model.predict(X))
+    pure = microgmdgm.evaluation.contingency(slots, y, 5, 5)
+    assert pure.max(axis=0).sum() / len(y) > 0.9
+    pictures, labels = model.sample(6, label=model.new_classes_[0])
+    assert pictures.shape == (6, 64) and 0 <= pictures.min() and pictures.max() <= 16 and set(labels) == {3}
+
+
+@pytest.mark.parametrize("names, unlabelled, known, new", [
+    (np.array(["ash", "beech", "oak"]), "-1", ["ash", "beech"], ["new-0", "new-1"]),
+    (np.array(["ash", "new-0", "oak"], dtype=object), -1, ["ash", "new-0"], ["new-1", "new-2"]),
+    (np.array([4, 7, 9]), -1, [4, 7], [8, 9]), (np.array([-5, -3, 9]), -1, [-5, -3], [0, 1]),
+    (np.array([0.0, 2.0, 9.0]), -1, [0, 2], [3, 4])],
+    ids=["strings", "objects, one of them new-0", "integers", "negative integers", "floats"])
+def test_labels_of_every_kind(names, unlabelled, known, new):
+    X, y, given = blobs()
+    labels = names[y]
+    labels[given < 0] = unlabelled
+    model = quick(n_new_classes=2).fit(X, labels)
+    assert model.known_classes_.tolist() == known and model.new_classes_.tolist() == new
+    assert model.classes_.tolist() == known + new and set(model.predict(X)) <= set(known + new)
+    assert model.score(X, labels) > 0.9
+
+
+def test_without_any_label_it_clusters():
+    X, y, _ = blobs()
+    model = quick(n_new_classes=3).fit(X, np.full(len(y), -1))
+    assert model.classes_.tolist() == [0, 1, 2] and len(model.known_classes_) == 0
+
+
+def test_with_every_label_it_classifies_and_says_so():
+    X, y, _ = blobs()
+    with pytest.warns(UserWarning, match="no unlabelled rows"):
+        model = quick().fit(X, y)
+    assert model.classes_.tolist() == [0, 1, 2] and len(model.new_classes_) == 0 and model.score(X, y) > 0.95
+
+
+def test_it_clones_pickles_and_comes_back_from_its_file(fitted, tmp_path):
+    X, _, y = blobs()
+    again = clone(fitted).fit(X, y)
+    fitted.save(tmp_path / "model.npz")
+    for other in (again, pickle.loads(pickle.dumps(fitted)), SemiUnsupervisedClassifier.load(tmp_path / "model.npz")):
+        for method in METHODS:
+            np.testing.assert_array_equal(getattr(other, method)(X), getattr(fitted, method)(X))
+        for name in ("classes_", "known_classes_", "new_classes_", "transduction_", "n_iter_", "history_", "monitor_",
+                     "likelihood_", "recipe_", "n_features_in_"):
+            np.testing.assert_equal(getattr(other, name), getattr(fitted, name))
+        assert str(other.get_params()) == str(fitted.get_params())
+        np.testing.assert_array_equal(other.sample(4)[0], fitted.sample(4)[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
+        assert all(file[name].dtype != object for name in file.files)
+
+
+def test_all_parameters_and_names_come_back_from_a_file(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    X, _, y = blobs()
+    frame, labels = pandas.DataFrame(X, columns=list("abcd")), np.array(["ash", "oak", "-1"])[np.where(y < 0, 2, y)]
+    model = quick(prior=np.array([0.3, 0.3, 0.4]), random_state=np.random.RandomState(3), alpha=5.0).fit(frame, labels)
+    model.save(tmp_path / "model.npz")
+    again = SemiUnsupervisedClassifier.load(tmp_path / "model.npz")
+    assert again.predict(frame).tolist() == model.predict(frame).tolist()
+    assert again.feature_names_in_.tolist() == list("abcd") and again.alpha == 5.0 and again.prior == [0.3, 0.3, 0.4]
+    assert again.random_state is None  # a generator is not kept
+
+
+def test_files_that_hold_no_estimator_are_refused(fitted, tmp_path):
+    path = tmp_path / "model.npz"
+    fitted.save(path)
+    with pytest.raises(ValueError, match="load it with SemiUnsupervisedClassifier.load"):
+        microgmdgm.load(path)
+    fitted.trained_.save(tmp_path / "trained.npz")
+    with pytest.raises(ValueError, match="no estimator: use microgmdgm.load"):
+        SemiUnsupervisedClassifier.load(tmp_path / "trained.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    settings = json.loads(str(arrays["estimator"]))
+    settings["params"]["unknown"] = 1
+    np.savez(tmp_path / "other.npz", **{**arrays, "estimator": json.dumps(settings)})
+    with pytest.raises(ValueError, match="damaged estimator, or one of another version"):
+        SemiUnsupervisedClassifier.load(tmp_path / "other.npz")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="is not a model saved by microgmdgm"):
+        SemiUnsupervisedClassifier.load(path)
+
+
+def test_pipelines_and_grid_searches():
+    X, y, given = blobs()
+    search = GridSearchCV(make_pipeline(StandardScaler(), quick()), {"semiunsupervisedclassifier__beta": [4.0, 8.0]},
+                          cv=2, error_score="raise").fit(X, given)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all() and (search.predict(X) == y).mean() > 0.9
+    assert search.best_estimator_[-1].recipe_.beta == search.best_params_["semiunsupervisedclassifier__beta"]
+
+
+def test_frames_in_and_out():
+    pandas = pytest.importorskip("pandas")
+    X, _, y = blobs()
+    frame = pandas.DataFrame(X, columns=["length", "width", "height", "weight"])
+    model = quick(z_dimensions=3).fit(frame, pandas.Series(y)).set_output(transform="pandas")
+    assert model.feature_names_in_.tolist() == list(frame) and model.predict(frame).shape == (90,)
+    assert list(model.transform(frame)) == [f"semiunsupervisedclassifier{i}" for i in range(3)]
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["width", "length", "height", "weight"]])
+    objects = pandas.Series(np.where(y < 0, None, y)).map({0: "ash", 1: "oak"}).where(y >= 0, -1).astype(object)
+    assert quick().fit(frame, objects).classes_.tolist() == ["ash", "oak", "new-0"]
+
+
+def test_settings_of_the_recipe_and_the_model_arrive():
+    X, _, y = blobs()
+    model = quick(model="m2", epochs=1, classifier_epochs=1, alpha=3.0, gamma=7.0, beta=2.0, learning_rate=1e-4,
+                  adversarial_length=0.1, likelihood="gaussian", hidden_layers=1, z_dimensions=4, extra_classes=2,
+                  recipe="fast", augment=False).fit(X, y)
+    assert (model.recipe_.alpha, model.recipe_.gamma, model.recipe_.beta, model.recipe_.noise) == (3.0, 7.0, 2.0, 0.0)
+    assert model.trained_.model.name == "m2" and model.trained_.model.Z == 4 and len(model.new_classes_) == 3
+    np.testing.assert_allclose(model.trained_.model.prior, [1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9])
+    assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
+        recipes.FAST_TABLE, epochs=1, classifier_epochs=1)
+    assert recipes.recipe_for("fast", 100, slots=15).beta == 7.5
+    assert recipes.recipe_for("fast", 100) == recipes.FAST_SMALL
+
+
+def test_the_prior_follows_the_labels_or_what_is_given():
+    X, y, _ = blobs()
+    given = hide(y, (0,), 5) + hide(y, (1,), 15) + 1
+    model = quick(prior="labels").fit(X, given)
+    np.testing.assert_allclose(model.trained_.model.prior, [1 / 6, 1 / 2, 1 / 3])
+    assert quick(prior=[0.2, 0.3, 0.5]).fit(X, given).trained_.model.prior == (0.2, 0.3, 0.5)
+
+
+def test_densities_are_in_the_units_of_the_data(fitted):
+    """Ten times the numbers have a tenth of the density in each of four columns."""
+    X, _, y = blobs()
+    other = clone(fitted).fit(10 * X, y)
+    np.testing.assert_allclose(other.score_samples(10 * X), fitted.score_samples(X) - 4 * np.log(10), atol=0.05)
+    np.testing.assert_allclose(other.predict_proba(10 * X), fitted.predict_proba(X), atol=0.01)
+
+
+def test_unlikely_rows_have_a_lower_density(fitted):
+    X, _, _ = blobs()
+    assert fitted.score_samples(X).min() > fitted.score_samples(X + 30).max()
+
+
+def test_samples_have_the_label_asked_for_and_the_data_s_units(fitted):
+    """Also after a short training, samples of a class are nearer to its rows than to those of another."""
+    X, y, _ = blobs()
+    means = np.array([X[y == label].mean(axis=0) for label in (0, 1, 2)])
+    for label in (0, 1, 2):
+        drawn, labels = fitted.sample(50, label)
+        assert (labels == label).all()
+        assert np.linalg.norm(drawn.mean(axis=0) - means, axis=1).argmin() == label
+    drawn, labels = fitted.sample(300)
+    assert set(labels) == {0, 1, 2} and drawn.shape == (300, 4)
+    with pytest.raises(ValueError, match=r"label must be one of \[0, 1, 2\], not 7"):
+        fitted.sample(1, 7)
+
+
+def test_a_collapsed_fit_warns():
+    """M2 without labels on the paper's objective, the paper's example of collapse."""
+    X, _, _ = blobs()
+    recipe = replace(recipes.PAPER, epochs=1, minimum_epoch=500)
+    with pytest.warns(ConvergenceWarning, match="y has collapsed: .*nats"):
+        model = quick(n_new_classes=4, model="m2", recipe=recipe).fit(X, np.full(len(X), -1))
+    assert model.monitor_["collapsed"]
+
+
+def test_a_sound_fit_does_not_warn():
+    X, _, y = blobs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick().fit(X, y)
+
+
+@pytest.mark.parametrize("change, parameters, message", [
+    (lambda X, y: (np.where(X == X[5, 2], np.nan, X), y), {}, "contains NaN"),
+    (lambda X, y: (np.where(X == X[5, 2], np.inf, X), y), {}, "contains infinity"),
+    (lambda X, y: (X[:, 0], y), {}, "Expected 2D array, got 1D array"),
+    (lambda X, y: (X[None], y), {}, "3"),
+    (lambda X, y: (X, y[:-1]), {}, "inconsistent numbers of samples"),
+    (lambda X, y: (X, np.full(90, 4)), {}, "there is only one class"),
+    (lambda X, y: (X, np.where(y == 0, 0, -1)), {"n_new_classes": 0}, "there is only one class"),
+    (lambda X, y: (X[:3], np.array([0, 1, -1])), {"n_new_classes": 2}, "n_samples=3 should be >= the number"),
+    (lambda X, y: (X[:1], y[:1]), {}, "minimum of 2 is required"),
+    (lambda X, y: (np.array([["a", "b"]] * 90), y), {}, "not compatible with arrays of bytes/strings"),
+    (lambda X, y: (X, y + 0.5), {}, "Unknown label type: continuous"),
+    (lambda X, y: (X, np.array(["a", 2] * 45, dtype=object)), {}, "y mixes strings with other labels"),
+    (lambda X, y: (np.ones((90, 3)), y), {}, "all 3 columns of X are constant"),
+    (lambda X, y: (X, y), {"image_shape": (3, 3)}, r"image_shape \(3, 3\) has 9 pixels, but X has 4 features"),
+    (lambda X, y: (X, y), {"image_shape": 4}, r"image_shape must be \(h, w\), not 4"),
+    (lambda X, y: (X, y), {"prior": [0.5, 0.5]}, "one value for each of the 3 slots, 2 known and 1 new"),
+    (lambda X, y: (X, y), {"prior": [0.5, 0.5, 0.5]}, "must be positive and sum to 1"),
+    (lambda X, y: (X, y), {"prior": "even"}, "prior must be 'uniform', 'labels' or an array"),
+    (lambda X, y: (X, y), {"n_new_classes": -1}, "n_new_classes must be a whole number of at least 0, not -1"),
+    (lambda X, y: (X, y), {"n_new_classes": 1.5}, "n_new_classes must be a whole number"),
+    (lambda X, y: (X, y), {"n_new_classes": 0, "extra_classes": 2}, "n_new_classes of at least 1"),
+    (lambda X, y: (X, y), {"model": "vae"}, "must be gm-dgm or m2, not 'vae'"),
+    (lambda X, y: (X, y), {"recipe": "slow"}, "recipe must be one of 'paper', 'fast' or a Recipe, not 'slow'"),
+    (lambda X, y: (X, y), {"likelihood": "poisson"}, "likelihood must be one of 'auto', 'bernoulli', 'gaussian'"),
+    (lambda X, y: (X, y), {"likelihood": "bernoulli"}, "a Bernoulli likelihood needs columns of two values"),
+    (lambda X, y: (X, y), {"device": "tpu"}, "device must be one of 'cpu', 'gpu'"),
+    (lambda X, y: (X, y), {"epochs": 0}, "epochs, batches, samples and top must be at least 1"),
+    (lambda X, y: (X, y), {"hidden_units": "many"}, "hidden_units must be a whole number of at least 1, not 'many'")])
+def test_bad_input_is_refused_in_one_clear_line(change, parameters, message):
+    X, _, y = blobs()
+    with pytest.raises(ValueError, match=message):
+        quick(**parameters).fit(*change(X, y))
+
+
+def test_nothing_is_predicted_before_the_fit_or_for_other_columns(fitted):
+    X, _, y = blobs()
+    for method in (*METHODS, "sample", "save"):
+        with pytest.raises(NotFittedError):
+            getattr(quick(), method)(3 if method == "sample" else "nowhere.npz" if method == "save" else X)
+    for method in METHODS:
+        with pytest.raises(ValueError, match="X has 3 features, but SemiUnsupervisedClassifier is expecting 4"):
+            getattr(fitted, method)(X[:, :3])
+        assert len(getattr(fitted, method)(X[:1])) == 1
+    with pytest.raises(ValueError, match="no labelled row"):
+        fitted.score(X, np.full(len(y), -1))
+
+
+@pytest.mark.parametrize("width", [1, 10_000])
+def test_one_feature_and_ten_thousand(width):
+    _, y, given = blobs()
+    X = np.random.default_rng(0).normal(size=(90, width)) + 4.0 * y[:, None]
+    model = quick(recipe=replace(QUICK, minimum_epoch=500)).fit(X, given)
+    assert model.predict_proba(X).shape == (90, 3) and model.transform(X).shape == (90, 10)
+    assert np.isfinite(model.score_samples(X)).all() and model.sample(2)[0].shape == (2, width)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_file_mapped_into_memory_is_never_copied_whole(dtype, tmp_path, monkeypatch):
+    """A copy in float64 would be 128 MB, one in float32 64 MB."""
+    N, width = 80_000, 200
+    shape = (10, 20) if dtype is np.uint8 else None
+    rng = np.random.default_rng(0)
+    X = np.memmap(tmp_path / "X", dtype, "w+", shape=(N, width))
+    y = np.arange(N) % 4
+    X[:] = rng.integers(0, 200, (N, width)) * (0.5 + 0.5 * (np.arange(width) % 4 == y[:, None]))
+    monkeypatch.setattr("microgmdgm.batches.BLOCK", 2**18)
+    recipe = replace(QUICK, epochs=1, classifier_epochs=0, unlabelled_batch=1000)
+    model = quick(n_new_classes=2, image_shape=shape, recipe=recipe, hidden_units=20, z_dimensions=5)
+    tracemalloc.start()
+    model.fit(X, hide(y, (0, 1), 20))
+    model.predict(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 48e6, f"{peak / 1e6:.0f} MB"
+
+
+def test_verbose_says_what_was_chosen(capsys):
+    X, _, y = blobs()
+    quick(verbose=1).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == ("SemiUnsupervisedClassifier: 90 rows, 20 with a label; gaussian likelihood, columns: 4 real; "
+                        "recipe fast")
+    assert len(lines) == 5 and lines[4].startswith("epoch 4: L(x) ")
+    quick().fit(X, y)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_gpu_gives_a_model_too():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not cupy.cuda.is_available():
+        pytest.skip("there is no GPU")
+    X, y, given = blobs()
+    assert (quick(device="gpu").fit(X, given).predict(X) == y).mean() > 0.95
