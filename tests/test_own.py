@@ -51,6 +51,8 @@ def test_the_report_and_the_summary_are_there(done):
     result, out = done
     report, summary = (json.loads((out / f"{name}.json").read_text()) for name in ("openset", "summary"))
     assert [slot["name"] for slot in report["slots"]] == ["ash", "oak", "new-0"] and report["whole"]["rows"] == 40
+    page = (out / "report.html").read_text()
+    assert "new-0 (new)" in page and page.count("data:image/png;base64,") >= 3 and "<script" not in page
     assert summary["report_on"] == "x_test" and summary["accuracy"] > 0.9 and summary["accuracy_labelled_rows"] > 0.9
     assert summary["columns"] == "gaussian likelihood, columns: 4 real" and summary["settings"]["new_classes"] == 1
     assert "in truth" in result.stdout and "nearest known class" in result.stdout
