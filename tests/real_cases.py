@@ -2,7 +2,8 @@
 
     python -m tests.real_cases [digits table wine cancer mnist] [--seeds 5] [--out lessons/results/real-cases]
 
-writes one JSON a case, with every seed, and prints the table of all that are there.  Every third
+writes one JSON a case, with every seed, and prints the table of all that are there; what is in a
+JSON already is not run again.  Every third
 row is held out; all methods see the same rows, the same labels, and as many clusters as our model
 has slots.  Each slot or cluster stands for the class most common in it on the *training* rows;
 what is scored are the held-out rows.  Settings were chosen on training rows alone.
@@ -28,7 +29,7 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
 from microgmdgm import __version__, data
 from microgmdgm.evaluation import accuracies, contingency, majority_map
-from microgmdgm.experiment import write_json
+from microgmdgm.files import write_json
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
 
 DIGITS = {"load": datasets.load_digits, "hidden": [(3, 4, 5, 6, 7)], "labels": 10, "extra": 5}
@@ -100,11 +101,12 @@ def scores(model, method, split, given, hidden):
     return {**result, "seconds": round(seconds, 1)}
 
 
-def run(case, seeds):
-    """Every method on every choice of never-labelled classes and every seed.     -> dict for JSON"""
+def run(case, seeds, path):
+    """Every method on every choice of never-labelled classes and every seed, each kept in the JSON at once."""
     settings, split = CASES[case], load(case)
     y = split[1]
-    C, runs = int(y.max()) + 1, []
+    C, runs = int(y.max()) + 1, json.loads(path.read_text())["runs"] if path.exists() else []
+    done = {(r["method"], tuple(r["hidden"]), r["seed"]) for r in runs}
     for hidden in settings["hidden"]:
         for seed in seeds:
             known = [c for c in range(C) if c not in hidden]
@@ -113,12 +115,16 @@ def run(case, seeds):
             given[rows] = y[rows]
             K = C + settings["extra"]
             for method, model in methods(case, K, len(hidden), seed).items():
+                if (method, hidden, seed) in done:
+                    continue
                 runs.append({"method": method, "hidden": hidden, "seed": seed,
                              **scores(model, method, split, given, hidden)})
                 print(case, runs[-1], flush=True)
-    return {"case": settings["title"], "labels": settings["labels"], "slots": C + settings["extra"], "runs": runs,
-            "training_rows": len(y), "held_out_rows": len(split[3]),
-            "versions": {"microgmdgm": __version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__}}
+                write_json(path, {
+                    "case": settings["title"], "labels": settings["labels"], "slots": K, "runs": runs,
+                    "training_rows": len(y), "held_out_rows": len(split[3]),
+                    "versions": {"microgmdgm": __version__, "scikit-learn": sklearn.__version__,
+                                 "numpy": np.__version__}})
 
 
 def table(results):
@@ -151,7 +157,7 @@ def main():
         parser.error(f"unknown case {unknown.pop()}: choose from {', '.join(CASES)}")
     found.out.mkdir(parents=True, exist_ok=True)
     for case in found.cases:
-        write_json(found.out / f"{case}.json", run(case, range(found.seeds)))
+        run(case, range(found.seeds), found.out / f"{case}.json")
     files = [found.out / f"{case}.json" for case in CASES]
     print(table([json.loads(path.read_text()) for path in files if path.exists()]))
 
