@@ -107,7 +107,7 @@ def alike(o, known, used):
 def profiles(x, slots, K):
     """(mean over slot k − mean over all) / σ over all, 0 for constant columns and empty slots.
     x (N,X), read a few rows at a time, slots (N,) -> (K,X)"""
-    sums, total, start = np.zeros((K, x.shape[1])), 0.0, 0
+    sums, start = np.zeros((K, x.shape[1])), 0
     for block in blocks(x):
         here = slots[start:start + len(block)]
         sums += (here == np.arange(K)[:, None]).astype(float) @ block

@@ -60,8 +60,9 @@ class Recipe:
 
 
 # The paper gives neither the learning rate nor alpha: Adam's own rate, and Kingma et al.'s 0.1 N on sums, which is 0.1
-# on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots never come into use.
-PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0, minimum_sd=0.1)
+# on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots do not come into use.
+PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0,
+               minimum_sd=0.1)
 FAST = Recipe("fast", epochs=10, classifier_epochs=6, classifier_rate=2e-3,
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
               alpha=10.0, gamma=50.0, gamma_held=0.4, gamma_gone=0.75, sum_over_y="sparse", output_sd=1e-3)

@@ -55,7 +55,8 @@ def page(folder, data, images):
                ("Latent space", "latent", "Means of q(z|x,y) in two dimensions, by t-SNE.")]
     parts = [
         f"<h1>{html.escape(names)} on {html.escape(TITLES.get(data.name, data.name))}</h1>",
-        f"<p>{_labels(job, data.C)} y has {data.C + job['extra_classes']} slots. {count} of {intended} runs finished; last epoch, {len(data.x_test)} test examples, nothing chosen by them.</p>",
+        f"<p>{_labels(job, data.C)} y has {data.C + job['extra_classes']} slots. {count} of {intended} runs finished; "
+        f"last epoch, {len(data.x_test)} test examples, nothing chosen by them.</p>",
         *(f'<p class="warn">{html.escape(warning)}</p>' for warning in warnings(models)),
         "<h2>Table 1</h2>", table(["percent, mean (SD)", *heads], rows),
         '<p class="soft">The paper names each slot by the class most common in it among the very test examples that it '
@@ -66,7 +67,8 @@ def page(folder, data, images):
         shown = [(name, images[kind, name]) for name in models if (kind, name) in images]
         if shown:
             parts += [f"<h2>{heading}</h2>", '<div class="side">',
-                      *(picture(content, f"{heading}, {TITLES[name]}", caption, large=kind in ("figure2", "slots")) for name, content in shown),
+                      *(picture(content, f"{heading}, {TITLES[name]}", caption, large=kind in ("figure2", "slots"))
+                        for name, content in shown),
                       "</div>"]
     parts += ["<h2>Every run</h2>", table(*seed_rows(models)),
               '<p class="soft">Accuracies and NMI in percent; I(x;y) and the bound on log p(x) in nats; slots in use; '

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from microgmdgm.results import TITLES, table_1
+from microgmdgm.results import table_1
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent.parent / "README.md"
@@ -58,8 +58,8 @@ def digits():
     figures = [f"{100 * model['mean'][name]:.1f} ({100 * model['sd'][name]:.1f})"
                for name in ("accuracy", "accuracy_unlabelled_classes")]
     seconds = [run["seconds"] for run in model["runs"]]
-    return (f"overall {figures[0]}, never-labelled classes {figures[1]}, {min(seconds):.0f} to {max(seconds):.0f} s a run, "
-            "two at a time.")
+    return (f"overall {figures[0]}, never-labelled classes {figures[1]}, {min(seconds):.0f} to {max(seconds):.0f} s a "
+            "run, two at a time.")
 
 
 def real_cases():
@@ -75,9 +75,13 @@ def settings():
         command = json.loads((folder / "config.json").read_text())["command"]
         cells = [f"{100 * m['accuracy']:.1f} ({100 * m['accuracy_unlabelled_classes']:.1f}), {m['slots_used']}"
                  for m in metrics(folder)]
-        options = command.partition("--epochs 3")[2].partition("--out")[0].strip()
+        options = re.split(r"--epochs \d+|--out", command)[1].strip()
         rows.append([f"`{options}`" if options else "as it is", *(cells + ["not run"] * 3)[:3]])
-    return markdown(["`python run_mnist.py --recipe paper --epochs 3` …", "epoch 1", "epoch 2", "epoch 3"], rows)
+    last = metrics("paper-settings/8-unsupervised")[-1]
+    return markdown(["`python run_mnist.py --recipe paper` …", "epoch 1", "epoch 2", "epoch 3"], rows) + (
+        "\n\nWithout labels and with ten slots the objective is that of the GMVAE, of which seven public logs "
+        "(RuiShu/vae-clustering) have 60.6 (5.6) % at epoch 10, by the same map from slots to digits. Ours has "
+        f"{100 * last['accuracy']:.1f} % at epoch {last['epoch']}.")
 
 
 TABLES = {"table1": table1, "facts": facts, "digits": digits, "real-cases": real_cases, "settings": settings}
