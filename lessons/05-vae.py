@@ -1,9 +1,27 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
 
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/microgmdgm/microgmdgm/blob/main/lessons/05-vae.ipynb)
+#
 # # 5. A variational autoencoder
 #
 # **Claim.** $\log p(x)$ of a model with a latent $z$ cannot be computed, but a bound $L(x)$ below it can: what $z$
 # tells of $x$, less what it costs to tell it. Raising the bound trains the network that reads images and the one that
 # draws them, together.
+
+# %% tags=["install"]
+import importlib.util, subprocess, sys
+PACKAGE = "microgmdgm[lessons] @ git+https://github.com/microgmdgm/microgmdgm"
+if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt

@@ -1,9 +1,27 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
 
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/microgmdgm/microgmdgm/blob/main/lessons/06-m2.ipynb)
+#
 # # 6. M2: summing out the class
 #
 # **Claim.** A class $y$ that nobody observed needs no samples: it has $K$ values, and the bound sums over all of them
 # exactly. If $q(y|x)$ is sure of one class, the sum is the bound for a labelled image again; and the best $q(y|x)$
 # is the one that weighs the classes by $e^{L(x,y)}$.
+
+# %% tags=["install"]
+import importlib.util, subprocess, sys
+PACKAGE = "microgmdgm[lessons] @ git+https://github.com/microgmdgm/microgmdgm"
+if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt

@@ -1,9 +1,27 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
 
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/microgmdgm/microgmdgm/blob/main/lessons/07-collapse.ipynb)
+#
 # # 7. Posterior collapse in y
 #
 # **Claim.** Trained on the paper's objective without labels, M2 can learn a $q(y|x)$ that says nothing of $x$. The
 # bound hardly shows it: it rises as it does where $y$ is learnt and ends half a nat lower, because what $y$ could
 # tell, $z$ can tell too. The collapse monitor, $I(x;y)$, shows it within ten epochs.
+
+# %% tags=["install"]
+import importlib.util, subprocess, sys
+PACKAGE = "microgmdgm[lessons] @ git+https://github.com/microgmdgm/microgmdgm"
+if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt

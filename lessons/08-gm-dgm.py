@@ -1,9 +1,27 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
 
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/microgmdgm/microgmdgm/blob/main/lessons/08-gm-dgm.ipynb)
+#
 # # 8. GM-DGM: one Gaussian a class
 #
 # **Claim.** GM-DGM moves the class from the decoder into the prior: every class has a Gaussian of its own in $z$, and
 # the image is drawn from $z$ alone. So the class must be told through $z$, and Bayes' rule reads it from there. In
 # M2's $z$ most of it is missing.
+
+# %% tags=["install"]
+import importlib.util, subprocess, sys
+PACKAGE = "microgmdgm[lessons] @ git+https://github.com/microgmdgm/microgmdgm"
+if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
 
 # %% tags=["setup"]
 import daft
