@@ -14,8 +14,8 @@
 # # 2. Backprop by hand
 #
 # **Claim.** The gradient of a network is the pullbacks of its layers, called in reverse. Derived by hand it agrees
-# with autograd to rounding, and with differences as well as differences can: to about eleven digits at the best step, and
-# worse at any other.
+# with autograd to rounding, and with differences as well as differences can: to some twelve digits at the best step,
+# and worse at any other.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys

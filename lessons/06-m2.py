@@ -161,7 +161,7 @@ plt.show()
 
 # %% [markdown]
 # Even at $\alpha=0$ the classifier gets there, since the decoder learns from the labelled images how each class looks
-# and the unlabelled ones teach $q(y|x)$ to agree with it; but it comes late, and lesson 7 and 9 show cases where it
+# and the unlabelled ones teach $q(y|x)$ to agree with it; but it comes late, and lessons 7 and 9 show cases where it
 # does not come. With $\alpha>0$ a few epochs do. The final accuracies differ by less than other seeds would change
 # them.
 #

@@ -36,8 +36,8 @@ from microgmdgm.training import train
 # ## How much does y tell?
 #
 # M2 (lesson 6) has a class $y$ with $K$ values and a classifier $q(y|x)$. Without labels nothing says what the
-# classes should be; one hopes for one class a digit. Two entropies say whether anything was learnt. Over the $N$
-# images let $\bar q(y)=\frac1N\sum_x q(y|x)$ be the mean of the classifier's answers. Then
+# classes should be; one hopes for one class a digit. Two entropies, $H(q)=-\sum_yq(y)\log q(y)$, say whether anything
+# was learnt. Over the $N$ images let $\bar q(y)=\frac1N\sum_x q(y|x)$ be the mean of the classifier's answers. Then
 #
 # $$I(x;y)=H(\bar q)-\frac1N\sum_x H(q(y|x))$$
 #

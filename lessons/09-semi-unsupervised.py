@@ -11,7 +11,11 @@
 # %% [markdown]
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/microgmdgm/microgmdgm/blob/main/lessons/09-semi-unsupervised.ipynb)
 #
-
+# # 9. Semi-unsupervised digits
+#
+# **Claim.** With ten labels for each of five digits and none for the other five, GM-DGM finds the other five as slots
+# of their own. How good that is can be said in one number only if the protocol is fixed: three traps make the number
+# larger without a better model, and each is measured here.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys
@@ -38,22 +42,20 @@ from microgmdgm.batches import Task
 
 # %% tags=["setup"]
 import json
-import tempfile
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
-from microgmdgm import data, evaluation, experiment, plots, recipes
+from microgmdgm import data, evaluation, experiment, plots, recipes, results
 from sklearn.cluster import KMeans
 plt.ion()  # so that a figure that the package returns is shown
 
 # %% [markdown]
 # ## The experiment, in small
 #
-# As in the paper (section 3.1): the digits 0, 1, 2, 8 and 9 have labels, a few of each; 3, 4, 5, 6 and 7 have none,
-# and the model is not even told how many digits it has not been told of. The learnt class $y$ has $K=15$ values. We
-# call them **slots**, since only the first five have a meaning from the start: they are the labelled digits. Ten more
-# are free, two for each of the five other digits. The prior says how common each slot should be:
-# $p(y)=1/10$ for a labelled digit, and $1/20$ for a free slot.
+# As in the paper (section 3.1): the digits 0, 1, 2, 8 and 9 have labels, a few of each; 3, 4, 5, 6 and 7 have none.
+# The learnt class $y$ has $K=15$ values. We call them **slots**, since only the first five have a meaning from the
+# start: they are the labelled digits. Ten are free, more than the five digits that are left. The prior says how common
+# each slot should be: $p(y)=1/10$ for a labelled digit, and $1/20$ for a free slot.
 #
 # Lesson 7 is the difficulty: labels teach $q(y|x)$ five slots, so that it puts *every* image there, and a slot that is
 # not used gets no gradient by which to come into use. The package's fast recipe therefore trains $q(y|x)$ first on
@@ -64,9 +66,8 @@ plt.ion()  # so that a figure that the package returns is shown
 # %%
 digits = data.load("digits")  # where you have MNIST and some minutes: data.load("mnist"), recipes.FAST, H = 500
 known, metrics = [0, 1, 2, 8, 9], []
-with tempfile.TemporaryDirectory() as folder:
-    (result, trained), = experiment.run("gm-dgm", recipes.FAST_SMALL, digits, seeds=[0], labelled_classes=known,
-                                        labels_per_class=10, sizes={"H": 150}, out=Path(folder), watch=metrics.append)
+(result, trained), = experiment.run("gm-dgm", recipes.FAST_SMALL, digits, seeds=[0], labelled_classes=known,
+                                    labels_per_class=10, H=150, watch=metrics.append)
 for m in metrics[::5]:
     print(f"epoch {m['epoch']:>2}: I(x;y) = {m['mutual_information']:.2f} nats, {m['slots_used']} slots in use")
 print(f"prior: {trained.model.prior[0]} for a labelled slot, {trained.model.prior[-1]} for a free one")
@@ -86,8 +87,14 @@ accuracies = evaluation.accuracies(counts, names, known)
 print("digit of each slot:", names)
 for name, value in accuracies.items():
     print(f"{name.replace('_', ' '):<28} {value:.1%}")
-plots.confusion(slots, digits.y_test, known, 15, 10,
-                f"Figure 2 on scikit-learn's digits, one run: accuracy {accuracies['accuracy']:.1%}")
+panel = slots, digits.y_test, known, 15, f"GM-DGM on scikit-learn's digits: accuracy {accuracies['accuracy']:.1%}"
+plots.figure_2([panel], C=10)
+
+# %% [markdown]
+# The same, a column a slot. A slot that is "new" had no label and no name:
+
+# %%
+plots.slots(panel, C=10)
 
 # %% [markdown]
 # What the model thinks each slot looks like: $z\sim p(z|y)$, then the mean of $p(x|z)$, ten a slot.
@@ -107,17 +114,17 @@ def committed(folder=Path("results")):
     found = []
     for path in sorted(folder.rglob("summary.json")):
         summary = json.loads(path.read_text())
-        recipe = summary["settings"]["recipe"]
+        recipe = (summary.get("job") or summary["settings"])["recipe"]
         for name, model in summary["models"].items():
-            title = f"{experiment.TITLES[name]}, {recipe['name']} recipe, {recipe['epochs']} epochs"
+            title = f"{results.TITLES[name]}, {recipe['name']} recipe, {recipe['epochs']} epochs"
             if summary["dataset"] == "mnist":
                 found.append((title, model))
     return found
 
 
 # %%
-shown = [(f"{experiment.TITLES[name]}, the paper's Table 1", {"mean": {k: v[0] for k, v in row.items()},
-          "sd": {k: v[1] for k, v in row.items()}, "runs": []}) for name, row in experiment.PAPER_TABLE_1.items()]
+shown = [(f"{results.TITLES[name]}, the paper's Table 1", {"mean": {k: v[0] for k, v in row.items()},
+          "sd": {k: v[1] for k, v in row.items()}, "runs": []}) for name, row in results.PAPER_TABLE_1.items()]
 shown += committed()
 print("No committed results here, as on Colab: README has the table." if len(shown) == 2 else
       f"{len(shown) - 2} models from {Path('results')}")
@@ -154,7 +161,7 @@ def by_three_maps(train_slots, test_slots, K):
     """The accuracy on test images, with slots named from the test images, from the training images, one to one."""
     scores = evaluation.evaluate(np.eye(K)[test_slots], digits.y_test, labelled_classes=[], prior=(1 / K,) * K, C=10,
                                  q_train=np.eye(K)[train_slots], classes_train=digits.y_train)
-    return 100 * scores["accuracy"], 100 * scores["accuracy_train_map"], 100 * scores["accuracy_one_to_one"]
+    return 100 * scores["accuracy"], 100 * scores["train_map_accuracy"], 100 * scores["accuracy_one_to_one"]
 
 
 rng, sizes, cases = np.random.default_rng(0), [10, 15, 30, 60, 120, 240, 480], {"k-means": [], "a die": []}
@@ -196,7 +203,7 @@ plt.show()
 # %%
 by_epoch = np.array([m["accuracy"] for m in metrics])
 print(f"our run, K = 15: map from test images {result['accuracy']:.1%}, from training images "
-      f"{result['accuracy_train_map']:.1%}, one-to-one {result['accuracy_one_to_one']:.1%}")
+      f"{result['train_map_accuracy']:.1%}, one-to-one {result['accuracy_one_to_one']:.1%}")
 print(f"last epoch {by_epoch[-1]:.1%}; best by test accuracy: epoch {by_epoch.argmax() + 1}, {by_epoch.max():.1%}")
 equal = rng.binomial(599, 0.95, (10_000, 20)) / 599  # 20 models, all right for 95 % of all images there could be
 print(f"best of 20 equally good models on 599 test images: {equal.max(axis=1).mean():.1%} where all deserve 95.0%")
@@ -229,8 +236,8 @@ train_map_accuracy = None  # a function: def train_map_accuracy(slots_train, y_t
 def check(train_map_accuracy):
     if train_map_accuracy is None:
         return "Not answered yet: write the function train_map_accuracy in the cell above and run both cells."
-    slots_train, y_train = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3]), np.array([1, 1, 0, 2, 2, 1, 1, 0, 2])
-    slots_test, y_test = np.array([0, 0, 1, 1, 1, 2, 3, 4, 4, 0]), np.array([1, 0, 2, 1, 1, 1, 2, 0, 0, 1])
+    rng = np.random.default_rng(11)
+    slots_train, y_train, slots_test, y_test = (rng.integers(0, k, 30) for k in (4, 3, 5, 3))  # slot 4: test only
     found = train_map_accuracy(slots_train, y_train, slots_test, y_test, 5)
     if np.shape(found) != ():
         return f"Wrong: one number, not an array of shape {np.shape(found)}."
@@ -246,12 +253,13 @@ def verdicts(train, test):
     def share(counts, slot_map):
         return evaluation.accuracies(counts, slot_map, [])["accuracy"]
     names = evaluation.majority_map(train)
-    return ((share(test, names), "Right. Slot 4 has no training images, and its two test images count as wrong."),
+    return ((share(test, names), "Right. Slot 4 has no training images, and its test images count as wrong."),
             (share(test, train.argmax(axis=0)), "Wrong: slot 4 is empty in training; argmax of nothing is class 0."),
             (share(test, evaluation.majority_map(test)), "Wrong: the names come from the test images: trap 2."),
             (share(train, names), "Wrong: the training images are scored. They only name the slots."),
             (test[names[names >= 0], np.flatnonzero(names >= 0)].sum() / test[:, names >= 0].sum(),
-             "Wrong: the images of slot 4 are left out of the count. They are wrong, not absent."))
+             "Wrong: the images of slot 4 are left out of the count. They are wrong, not absent."),
+            (evaluation.one_to_one_accuracy(test), "Wrong: this is the one-to-one map; slots may share a name."))
 
 
 print(check(train_map_accuracy))

@@ -11,7 +11,11 @@
 # %% [markdown]
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/microgmdgm/microgmdgm/blob/main/lessons/11-arrays.ipynb)
 #
-
+# # 11. One program, three kinds of arrays
+#
+# **Claim.** The package's functions ask their arguments which library they belong to. So one program runs on NumPy,
+# on a strict implementation of the array API standard, on a GPU through CuPy, and under autograd; and since every
+# array may carry a leading axis of runs, it trains many runs at once, with the same results as one by one.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys
