@@ -24,30 +24,13 @@ if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
 
 # %% tags=["setup"]
-import daft
-import matplotlib.pyplot as plt
-import numpy as np
-from matplotlib.patches import Ellipse
-from microgmdgm import Model, Recipe, Trained, data, distributions
-from microgmdgm.batches import Task
-#
-# # 9. Semi-unsupervised digits
-#
-# **Claim.** With ten labels for each of five digits and none for the other five, GM-DGM finds the other five as slots
-# of their own. How good that is can be said in one number only if the protocol is fixed: three traps make the number
-# larger without a better model, and each is measured here.
-
-
-
-
-# %% tags=["setup"]
 import json
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
+plt.ion()  # so that a figure that the package returns is shown
 from microgmdgm import data, evaluation, experiment, plots, recipes, results
 from sklearn.cluster import KMeans
-plt.ion()  # so that a figure that the package returns is shown
 
 # %% [markdown]
 # ## The experiment, in small

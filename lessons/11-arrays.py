@@ -24,23 +24,6 @@ if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
 
 # %% tags=["setup"]
-import daft
-import matplotlib.pyplot as plt
-import numpy as np
-from matplotlib.patches import Ellipse
-from microgmdgm import Model, Recipe, Trained, data, distributions
-from microgmdgm.batches import Task
-#
-# # 11. One program, three kinds of arrays
-#
-# **Claim.** The package's functions ask their arguments which library they belong to. So one program runs on NumPy,
-# on a strict implementation of the array API standard, on a GPU through CuPy, and under autograd; and since every
-# array may carry a leading axis of runs, it trains many runs at once, with the same results as one by one.
-
-
-
-
-# %% tags=["setup"]
 import time
 import array_api_strict
 import autograd

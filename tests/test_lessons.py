@@ -78,6 +78,7 @@ def test_a_lesson_has_all_its_parts(source):
     questions, answers = text[text.index("## Questions"):], text.count("<details>") - 1
     assert len(re.findall(r"^\*\*\d\.\*\*", questions, re.MULTILINE)) == answers and answers in (2, 3)
     assert text.count("<details>") == text.count("</details>")
+    assert [len(code(source, tag)) for tag in ("install", "setup", "exercise")] == [1, 1, 1] and code(source, "check")
 
 
 @lesson
