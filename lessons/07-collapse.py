@@ -14,8 +14,8 @@
 # # 7. Posterior collapse in y
 #
 # **Claim.** Trained on the paper's objective without labels, M2 can learn a $q(y|x)$ that says nothing of $x$. The
-# bound hardly shows it: it rises as it does where $y$ is learnt and ends half a nat lower, because what $y$ could
-# tell, $z$ can tell too. The collapse monitor, $I(x;y)$, shows it within ten epochs.
+# bound hardly shows it: it rises as it does where $y$ is learnt and ends less than a nat lower, because what
+# $y$ could tell, $z$ can tell too. The collapse monitor, $I(x;y)$, shows it within ten epochs.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys
@@ -109,8 +109,8 @@ left.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# Without labels $y$ has collapsed onto the prior. Its bound is as high as a VAE's, which is what it has become, and
-# about half a nat, of the fourteen that training gains, below that of the model whose $y$ names the digits. Nobody who watched the bound alone would see that one of them can classify and the other
+# Without labels $y$ has collapsed onto the prior. Its bound is about that of a VAE, which is what it has become, and
+# two thirds of a nat, of the more than ten that training gains, below that of the model whose $y$ names the digits. Nobody who watched the bound alone would see that one of them can classify and the other
 # cannot.
 #
 # ## Why the bound does not mind
@@ -118,8 +118,8 @@ plt.show()
 # Ten dimensions of $z$ are enough to tell nearly everything about an image, the digit included. Telling "it is a 3"
 # costs about $\log 10=2.3$ nats, through $y$ as KL$(q(y|x)\,\|\,p(y))$ or through $z$ as part of its KL: the bound
 # gains little by moving it from one to the other. What training sees is where the networks are *now*. At the start
-# $y$ makes no difference to the decoder, so that all $L(x,y)$ are equal; and then the uniform $q(y|x)$ is the best
-# (lesson 6, question 2). A $q(y|x)$ that is uniform gives the decoder no reason to tell the classes apart, and so it
+# $y$ makes no difference to the decoder that has to do with the image, so that the $L(x,y)$ are about equal; and then a
+# uniform $q(y|x)$ is the best (lesson 6, question 2). A $q(y|x)$ that is uniform gives the decoder no reason to tell the classes apart, and so it
 # remains: a place where no small step is a gain.
 #
 # In pictures: one $z$ a row, and the class changed along the row. A decoder whose $y$ has collapsed draws the same
@@ -141,7 +141,7 @@ plt.show()
 # (The percentage is the standard deviation of a pixel over $y$, relative to that over everything.)
 #
 # The fourth model shows the other side: two dimensions cannot tell everything, and there $y$ has something to add.
-# Without any label it comes into use after some fifty epochs, and its bound then passes that of the collapsed model
+# Without any label it comes into use after some twenty epochs, and its bound then passes that of the collapsed model
 # with five times the dimensions. So collapse is not what the bound likes best; it is where training gets stuck. This
 # is the paper's remark in section 2.3, that encoder and decoder with enough capacity find a *locally* best bound
 # without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit, and the images are poorer. Labels for
