@@ -48,7 +48,7 @@ digits = data.load("digits")
 rng = np.random.default_rng(0)
 rows, y = data.hide_labels(digits.y_train, range(10), 10, rng)  # ten labels of each digit
 x = digits.x_train[rows] / digits.white
-model = Model("m2", (0.1,) * 10, X=64, H=64, hidden_layers=1)  # only its q(y|x) is used here
+model = Model("m2", (0.1,) * 10, X=64, H=64, hidden_layers=1, output_sd=1e-3)  # only its q(y|x) is used
 layout = Layout({"q(y|x)": model.layout.networks["q(y|x)"]})
 start = layout.initial(rng, "float64")
 print(f"{len(y)} labelled images, θ has P = {layout.size} numbers")

@@ -110,17 +110,17 @@ plt.show()
 
 # %% [markdown]
 # Without labels $y$ has collapsed onto the prior. Its bound is about that of a VAE, which is what it has become, and
-# two thirds of a nat, of the more than ten that training gains, below that of the model whose $y$ names the digits. Nobody who watched the bound alone would see that one of them can classify and the other
-# cannot.
+# two thirds of a nat, of the more than ten that training gains, below that of the model whose $y$ names the digits.
+# Nobody who watched the bound alone would see that one of them can classify and the other cannot.
 #
 # ## Why the bound does not mind
 #
 # Ten dimensions of $z$ are enough to tell nearly everything about an image, the digit included. Telling "it is a 3"
 # costs about $\log 10=2.3$ nats, through $y$ as KL$(q(y|x)\,\|\,p(y))$ or through $z$ as part of its KL: the bound
 # gains little by moving it from one to the other. What training sees is where the networks are *now*. At the start
-# $y$ makes no difference to the decoder that has to do with the image, so that the $L(x,y)$ are about equal; and then a
-# uniform $q(y|x)$ is the best (lesson 6, question 2). A $q(y|x)$ that is uniform gives the decoder no reason to tell the classes apart, and so it
-# remains: a place where no small step is a gain.
+# $y$ makes no difference to the decoder that has to do with the image, so that the $L(x,y)$ are about equal; and then
+# a uniform $q(y|x)$ is the best (lesson 6, question 2). A $q(y|x)$ that is uniform gives the decoder no reason to
+# tell the classes apart, and so it remains: a place where no small step is a gain.
 #
 # In pictures: one $z$ a row, and the class changed along the row. A decoder whose $y$ has collapsed draws the same
 # image ten times.
@@ -144,9 +144,9 @@ plt.show()
 # Without any label it comes into use after some twenty epochs, and its bound then passes that of the collapsed model
 # with five times the dimensions. So collapse is not what the bound likes best; it is where training gets stuck. This
 # is the paper's remark in section 2.3, that encoder and decoder with enough capacity find a *locally* best bound
-# without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit, and the images are poorer. Labels for
-# some classes (lesson 6), a prior on $z$ that depends on $y$ (lesson 8) and a different way to train $q(y|x)$ (lessons
-# 9 and 10) are attempts at one.
+# without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit, and the images are poorer. Labels
+# for some classes (lesson 6), a prior on $z$ that depends on $y$ (lesson 8) and a different way to train $q(y|x)$
+# (lessons 9 and 10) are attempts at one.
 #
 # ## Exercise
 #
