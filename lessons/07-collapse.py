@@ -144,9 +144,9 @@ plt.show()
 # Without any label it comes into use after some twenty epochs, and its bound then passes that of the collapsed model
 # with five times the dimensions. So collapse is not what the bound likes best; it is where training gets stuck. This
 # is the paper's remark in section 2.3, that encoder and decoder with enough capacity find a *locally* best bound
-# without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit, and the images are poorer. Labels
-# for some classes (lesson 6), a prior on $z$ that depends on $y$ (lesson 8) and a different way to train $q(y|x)$
-# (lessons 9 and 10) are attempts at one.
+# without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit. Labels for some classes (lesson 6),
+# a prior on $z$ that depends on $y$ (lesson 8) and a different way to train $q(y|x)$ (lessons 9 and 10) are attempts
+# at one.
 #
 # ## Exercise
 #
