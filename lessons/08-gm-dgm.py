@@ -90,7 +90,7 @@ plt.show()
 #
 # Ten labels of each digit, and $Z=2$, so that all of $z$ can be seen: dots are test images at the mean of
 # $q(z|x,y)$ for their most probable $y$, drawn by true digit; each ellipse holds two standard deviations of one
-# class's $p(z|y)$. At the start all the Gaussians lie on top of each other.
+# class's $p(z|y)$. At the start all the Gaussians overlap.
 
 # %%
 digits = data.load("digits")
@@ -184,7 +184,7 @@ for name in ("m2", "gm-dgm"):
 # %% [markdown]
 # M2 stays where it is. GM-DGM begins to use its classes: a class that tells $z$ where to lie lowers the cost of $z$, so
 # that the bound gains from $y$ even where the decoder does not see it. But it is slow, and what it has after these
-# epochs is far from the ten digits (of $\log 10=2.3$ nats). The paper's models also have labels for half of the digits.
+# epochs is far from the ten digits ($\log 10=2.3$ nats). The paper's models also have labels for half of the digits.
 #
 # ## Exercise
 #
