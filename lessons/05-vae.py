@@ -93,7 +93,7 @@ print(f"at the end: {terms[-1, 0]:.1f} - {terms[-1, 1]:.1f} = {bound[-1]:.1f} na
 # The two terms pull against each other. With $q(z|x)=p(z)$ telling about $z$ would cost nothing, but $z$ would say
 # nothing of $x$. The sharper $q(z|x)$ is, the better the reconstruction, and the higher the cost. Training pays for
 # a nat of $z$ as long as it buys more than a nat of reconstruction. In the first epochs it buys none: the decoder only
-# learns the mean image, and the cost of $z$ stays at 0 until a first difference between images is worth telling.
+# learns the mean image, and the cost of $z$ falls to 0 until a first difference between images is worth telling.
 #
 # ## How far below log p(x)?
 #
