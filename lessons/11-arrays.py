@@ -69,7 +69,7 @@ try:
                                   eps=xp.asarray(eps))[0]
     print(f"on {backend.device_name(xp)}: largest difference {np.abs(backend.to_host(on_gpu) - ours).max():.0e} nats")
 except ValueError as message:
-    print("No GPU in this session:", message)
+    print("No GPU here:", message)
 
 # %% [markdown]
 # ## Autograd through our own code
