@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .evaluation import contingency, majority_map
 
@@ -99,6 +100,7 @@ def learning_curves(metrics, title):
         axes.set_title(heading)
         axes.set_xlabel("epoch (left of the dotted line: q(y|x) alone)" if joint > 1 else "epoch")
         axes.set_ylabel(unit)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     figure.suptitle(title)
