@@ -100,7 +100,7 @@ def run(found, folder):
     model = classifier(found, own)
     out = folder(found, own)
     try:
-        fit(model, own)
+        _fit(model, own)
     except ValueError:
         out.rmdir()  # nothing was learnt: the folder is free for another try
         raise
@@ -142,7 +142,7 @@ def page(own, model, report, summary, images):
     parts = [
         f"<h1>{html.escape(own.name)}: what was found</h1>",
         f"<p>{whole_['rows']} rows of {html.escape(summary['report_on'])}; classes with labels: "
-        f"{html.escape(known) or 'none'}; {len(model.new_classes_)} slots for new ones. "
+        f"{html.escape(known) or 'none'}; slots for new ones: {len(model.new_classes_)}. "
         f"{100 * whole_['share_new']:.1f} % of the rows lie in new slots; {100 * whole_['share_unsure']:.1f} % are "
         f"unsure, their most probable slot below {openset.UNSURE}.</p>"]
     if whole_["collapsed"]:
@@ -153,7 +153,8 @@ def page(own, model, report, summary, images):
     parts += ["<h2>Slots</h2>", table(["slot", "rows", "confidence", "entropy, nats", "nearest known class (overlap)",
                                        *(["true classes"] if report.classes else [])], [_row(slot, report)
                                                                                       for slot in report.slots])]
-    parts += [picture(image, f"open-set report, {name}", large=True) for name, image in images.items()]
+    parts += [picture(image, f"open-set report, {name}", large=len(report.slots) > 8)
+              for name, image in images.items()]
     scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in ("accuracy", "accuracy_labelled_rows", "nmi")
               if summary.get(name) is not None}
     if scores:
@@ -161,7 +162,7 @@ def page(own, model, report, summary, images):
     command = summary["settings"]["command"]
     parts += ["<h2>How it was made</h2>", f"<pre>{html.escape(command)}</pre>",
               pairs({"columns": summary["columns"], **{name: value for name, value in summary["settings"].items()
-                                                       if value is not None and name != "command"}})]
+                                                       if value not in (None, False, []) and name != "command"}})]
     return document(f"{own.name}: report", parts)
 
 
@@ -172,7 +173,7 @@ def _row(slot, report):
     return [slot.name + ("" if slot.known else " (new)"), str(slot.size), *sure, near, *truth]
 
 
-def fit(model, own):
+def _fit(model, own):
     """Train; what it says on the way goes to standard error, a line a warning."""
     with redirect_stdout(sys.stderr), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
