@@ -213,7 +213,9 @@ def test_without_mnist_and_network_it_runs_on_digits_and_says_so(tmp_path):
 def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, SCRIPT, *QUICK, "--runs", "100", "--out", str(out)],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               # in the background a shell has its programs ignore Ctrl-C
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.time() + 120
     while not (out / "model-gm-dgm-seed0.npz").exists() and time.time() < deadline:
         time.sleep(0.05)
