@@ -134,7 +134,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 
 # The command, killed and gone on with.
 
-TABLE = [*QUICK, "--classifier-epochs", 8, "--model", "both", "--runs", 2]
+TABLE = [*QUICK, "--classifier-epochs", 8, "--model", "both", "--runs", 4]
 
 
 def outcome(out):
@@ -178,7 +178,7 @@ def test_twenty_kills_change_nothing(uninterrupted, tmp_path):
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         command = [sys.executable, str(SCRIPT), "--resume", str(out), "--quiet"]
         lines = (out / "metrics.jsonl").stat().st_size if (out / "metrics.jsonl").exists() else 0
-        in_write, delay, ready = kills % 2, rng.uniform(0, 0.5), None
+        in_write, delay, ready = kills % 2, rng.uniform(0, 0.3), None
         while running.poll() is None:
             moved = (out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size != lines
             ready = ready or (time.perf_counter() if moved else None)
