@@ -114,10 +114,11 @@ def compute(jobs, source, place, state_of, record):
             try:
                 while waiting or running:
                     while waiting and len(running) < width:
-                        job = waiting.popleft()
+                        job = waiting[0]  # it waits until it is handed over: a broken pool refuses it
                         if job not in states:
                             states[job] = state_of(job)
                         running[executor.submit(advance, job, source, states[job])] = job
+                        waiting.popleft()
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         try:
                             states[running[future]], metrics, results = future.result()

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -56,6 +58,20 @@ def test_a_run_that_diverges_leaves_the_others_alone(ours):
 def test_other_data_than_those_asked_for_are_refused():
     with pytest.raises(ValueError, match="data digits found there are others than those of this run"):
         compute(executors.here, [replace(jobs()[0], fingerprint="0" * 16)])
+
+
+def test_a_pool_that_breaks_as_it_is_handed_a_run_loses_none(ours):
+    pools = []
+
+    class Broken(executors.Here):
+        def submit(self, function, /, *arguments):
+            raise BrokenExecutor
+
+    @contextmanager
+    def place():
+        pools.append(Broken() if not pools else executors.Here())
+        yield pools[-1], 1
+    assert compute(place) == ours and len(pools) == 2
 
 
 def test_processes_that_always_die_end_it(monkeypatch):
