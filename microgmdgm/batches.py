@@ -33,12 +33,16 @@ class Task:
     @classmethod
     def prepare(cls, data, labelled_classes, labels_per_class, rngs, minimum_sd, xp=np):
         """Hide the labels of `data`, run by run, and leave out the pixels whose standard deviation,
-        in [0, 1], is at most minimum_sd.  Raises ValueError where there are too few labels."""
+        in [0, 1], is at most minimum_sd.  Raises ValueError where there are too few labels or no pixel is left."""
         x = data.x_train
         hidden = [hide_labels(data.y_train, labelled_classes, labels_per_class, rng) for rng in rngs]
         labelled, slots = (np.stack(arrays) for arrays in zip(*hidden))
         unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
-        pixels = np.flatnonzero(standard_deviations(x) / data.white > minimum_sd)
+        sd = standard_deviations(x) / data.white
+        pixels = np.flatnonzero(sd > minimum_sd)
+        if not len(pixels):
+            raise ValueError(f"the largest standard deviation of a pixel or column is {sd.max(initial=0):.2g} of the full "
+                             f"range, and all up to {minimum_sd:g} are left out: is x constant, or minimum_sd too large?")
         length = sum(np.linalg.norm(block[:, pixels], axis=1).sum() for block in blocks(x)) / len(x) / data.white
         return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots,
                    unlabelled, float(length))

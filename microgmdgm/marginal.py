@@ -1,10 +1,11 @@
 """Which (example, class) pairs stand for the sum over y of Eq. 10, and with what weight.
 
 The exact sum takes all K classes of each unlabelled example.  The sparse one takes the few most
-probable classes and one sample of the rest, with the weight (mass of the rest) / q(sample):
-its expectation over the sample is the exact sum, in value and in gradient (Liu et al., 2019,
-Rao-Blackwellized stochastic gradients).  It costs ever less as q(y|x) sharpens, and its variance
-falls.  While q(y|x) is flat that variance keeps slots from being taken up: begin with the exact sum.
+probable classes and one sample of the rest, with the weight (mass of the rest) / q(sample)
+(Liu et al., 2019, Rao-Blackwellized stochastic gradients); where the rest has little mass it is
+sampled only now and then, with so much more weight.  Its expectation is the exact sum, in value
+and in gradient.  It costs ever less as q(y|x) sharpens, and its variance falls.  While q(y|x) is
+flat that variance keeps slots from being taken up: begin with the exact sum.
 """
 
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ import numpy as np
 
 from .backend import namespace
 
-NEGLIGIBLE = 1e-3  # where the rest has less mass than this, its sample is dropped
-PROBABLE = 3e-3    # of the most probable classes, those after the first count as rest below this
+RARE = 0.05      # where the rest has less mass than this, it is sampled with probability mass / RARE
+PROBABLE = 3e-3  # of the most probable classes, those after the first count as rest below this
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ def exact(log_q):
 
 
 def sparse(log_q, u, top=1):
-    """The `top` most probable classes, weight 1, and one of the rest.
+    """The `top` most probable classes, weight 1, and with probability min(1, mass / RARE) one of the rest.
     log q (…,N,K), u (…,N) uniform -> Pairs of (top+1)·N
-    A dropped pair has weight 0, so that the number of pairs does not depend on the data."""
+    A pair that is left out has weight 0, so that the number of pairs does not depend on the data."""
     xp = namespace(log_q)
     *runs, N, K = log_q.shape
     classes = xp.arange(K)
@@ -52,13 +53,14 @@ def sparse(log_q, u, top=1):
         weight.append(xp.asarray(kept, dtype=log_q.dtype))
     mass = xp.sum(rest, axis=-1)
     up_to = xp.asarray(classes[:, None] <= classes, dtype=log_q.dtype)
-    cumulative = rest @ up_to  # the inverse of the distribution function picks the sample
-    sample = xp.sum(xp.asarray(cumulative <= (u * mass)[..., None], dtype=best.dtype), axis=-1)
+    at_least = xp.maximum(mass, xp.asarray(RARE, dtype=mass.dtype))
+    cumulative = rest @ up_to  # the inverse of the distribution function picks the sample, or none
+    sample = xp.sum(xp.asarray(cumulative <= (u * at_least)[..., None], dtype=best.dtype), axis=-1)
     sample = xp.where(sample < K, sample, xp.asarray(K - 1, dtype=best.dtype))
     q_sample = xp.sum(xp.where(classes == sample[..., None], rest, zero), axis=-1)
-    kept = (mass > NEGLIGIBLE) & (q_sample > 0)
+    kept = (u * at_least < mass) & (q_sample > 0)
     y.append(sample)
-    weight.append(xp.where(kept, mass, zero) / xp.where(kept, q_sample, one))
+    weight.append(xp.where(kept, at_least, zero) / xp.where(kept, q_sample, one))
     example = xp.broadcast_to(xp.arange(N), (*runs, N))
     return Pairs(example=xp.concat([example] * (top + 1), axis=-1), y=xp.concat(y, axis=-1),
                  weight=xp.concat(weight, axis=-1))

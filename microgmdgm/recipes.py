@@ -13,8 +13,9 @@ class Recipe:
     unlabelled_batch: int = 100
     labelled_batch: int = 100
     learning_rate: float = 3e-4
-    classifier_rate: float = 2e-3   # the learning rate of the classifier epochs, constant
-    decay_from: float = 1.0         # the share of the epochs after which the learning rate falls, linearly to 0
+    classifier_rate: float = 2e-3   # the learning rate of the classifier epochs
+    classifier_decay_from: float = 1.0  # the share of them after which it falls, linearly to 0
+    decay_from: float = 1.0         # the same for learning_rate and the epochs on all of the model
     alpha: float = 0.1              # weight of the labels in Eq. 2, whose terms are means
     gamma: float = 0.0              # weight of invariance and balance
     beta: float = 8.0               # weight of balance within them
@@ -54,24 +55,28 @@ class Recipe:
         fall = min((progress - self.gamma_held) / max(self.gamma_gone - self.gamma_held, 1e-9), 1)
         return self.gamma + fall * (self.gamma_end - self.gamma)
 
-    def rate_at(self, progress):
-        """The learning rate when a share `progress` of the epochs is done."""
-        return self.learning_rate * min(1.0, (1 - progress) / max(1 - self.decay_from, 1e-9))
+    def rate_at(self, progress, joint=True):
+        """The learning rate when a share `progress` of the epochs, on all of the model or before, is done."""
+        rate, decay_from = ((self.learning_rate, self.decay_from) if joint else
+                            (self.classifier_rate, self.classifier_decay_from))
+        return rate * min(1.0, (1 - progress) / max(1 - decay_from, 1e-9))
 
 
 # The paper gives neither the learning rate nor alpha: Adam's own rate, and Kingma et al.'s 0.1 N on sums, which is 0.1
 # on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots do not come into use.
 PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0,
                minimum_sd=0.1)
-FAST = Recipe("fast", epochs=10, classifier_epochs=6, classifier_rate=2e-3,
+FAST = Recipe("fast", epochs=5, classifier_epochs=10, classifier_rate=2e-3, classifier_decay_from=0.3,
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
-              alpha=10.0, gamma=50.0, gamma_held=0.4, gamma_gone=0.75, sum_over_y="sparse", output_sd=1e-3)
+              alpha=10.0, gamma=50.0, gamma_held=0.5, gamma_gone=0.8, sum_over_y="sparse", minimum_sd=0.1,
+              output_sd=1e-3)
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
-FAST_SMALL = replace(FAST, classifier_epochs=16, epochs=5, alpha=30.0, beta=40.0, minimum_epoch=48_000)
+FAST_SMALL = replace(FAST, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,
+                     alpha=30.0, beta=40.0, minimum_sd=0.0, minimum_epoch=48_000)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
-FAST_TABLE = replace(FAST, classifier_epochs=8, epochs=5, alpha=30.0, beta=4.0, noise=0.4)
+FAST_TABLE = replace(FAST_SMALL, classifier_epochs=8, beta=4.0, minimum_epoch=12_000, noise=0.4)
 RECIPES = {"paper": PAPER, "fast": FAST}
 SMALL = 5_000  # training examples
 

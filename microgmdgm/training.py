@@ -105,16 +105,17 @@ def run_epoch(state, model, recipe, task):
     U, L, steps = epoch_size(recipe, task)
     N = task.x.shape[0]
     joint = state.epoch >= recipe.classifier_epochs
+    begun, epochs = (recipe.classifier_epochs, recipe.epochs) if joint else (0, recipe.classifier_epochs)
     layout, theta = model.layout, state.theta
     if not joint:
         layout, theta = Layout({"q(y|x)": layout.networks["q(y|x)"]}), theta[:, layout.span("q(y|x)")]
     if state.epoch in (0, recipe.classifier_epochs):
         state.adam = Adam.like(theta)
     decay = layout.kernels(theta) * (0.5 / N) if recipe.weight_prior else None
-    sum_over_y = recipe.sum_at(state.epoch - recipe.classifier_epochs)
+    sum_over_y = recipe.sum_at(state.epoch - begun)
     totals = {}
     for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint, sum_over_y)):
-        progress = (state.epoch - recipe.classifier_epochs + step / steps) / recipe.epochs if joint else 0.0
+        progress = (state.epoch - begun + step / steps) / epochs
 
         def choose(log_q):
             pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u, recipe.top)
@@ -128,12 +129,12 @@ def run_epoch(state, model, recipe, task):
             return r, log_q
         terms, pullback = value_and_pullback(
             model, layout, theta, batch, alpha=recipe.alpha if L else 0.0,
-            gamma=recipe.gamma_at(progress) if U else 0.0, beta=recipe.beta,
+            gamma=recipe.gamma_at(progress if joint else 0.0) if U else 0.0, beta=recipe.beta,
             choose=choose if joint else None, perturb=perturb, decay=decay)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
-        state.adam.ascend(theta, gradient, recipe.rate_at(progress) if joint else recipe.classifier_rate)
+        state.adam.ascend(theta, gradient, recipe.rate_at(progress, joint))
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np or step + 1 == steps:  # a GPU is asked once an epoch: each answer costs a wait

@@ -162,6 +162,15 @@ def test_preparing_a_task_never_copies_x_whole(dtype, monkeypatch):
     np.testing.assert_allclose(batches.standard_deviations(x), x.astype(float).std(axis=0), rtol=1e-12, atol=1e-15)
 
 
+def test_pixels_that_hardly_vary_are_left_out():
+    digits, rngs = data.digits(), [np.random.default_rng(0)]
+    sd = digits.x_train.std(axis=0) / 16
+    task = batches.Task.prepare(digits, (0, 1), 5, rngs, 0.1)
+    assert task.pixels.tolist() == np.flatnonzero(sd > 0.1).tolist() and 0 < len(task.pixels) < 64
+    with pytest.raises(ValueError, match="largest standard deviation of a pixel or column is 0.41 .* up to 0.5"):
+        batches.Task.prepare(digits, (0, 1), 5, rngs, 0.5)
+
+
 @pytest.mark.parametrize("image_shape", [None, (8, 8)])
 def test_only_images_are_augmented(image_shape):
     """Without an image shape q(y|x) sees x itself, twice; with one it sees two different maps of it."""
@@ -178,8 +187,10 @@ def test_only_images_are_augmented(image_shape):
 def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
     for recipe in (recipes.FAST, recipes.FAST_SMALL):
         assert recipe.gamma_at(0) == recipe.gamma_at(0.39) == 50
-        assert 0 < recipe.gamma_at(0.6) < 50 and recipe.gamma_at(0.75) == recipe.gamma_at(1) == 0
+        assert 0 < recipe.gamma_at(0.6) < 50 and recipe.gamma_at(0.8) == recipe.gamma_at(1) == 0
         assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
+    assert recipes.FAST.rate_at(0.3, joint=False) == 2e-3 and recipes.FAST.rate_at(1, joint=False) == 0
+    assert recipes.FAST_SMALL.rate_at(0.99, joint=False) == 2e-3
     sparse = replace(recipes.PAPER, sum_over_y="sparse", exact_epochs=3)
     assert [sparse.sum_at(epoch) for epoch in range(5)] == ["exact"] * 3 + ["sparse"] * 2
     assert recipes.FAST.sum_at(0) == "sparse" and recipes.PAPER.sum_at(100) == "exact"
