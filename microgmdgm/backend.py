@@ -32,6 +32,11 @@ def gpu():
     if not cupy.cuda.is_available():
         raise ValueError("--gpu needs an NVIDIA GPU with its driver, and CuPy finds none: "
                          "leave out --gpu to run on the CPU")
+    try:
+        to_host(cupy.ones((2, 2)) @ cupy.ones((2, 2)) + 1)  # needs cuBLAS and CUDA's compiler, which may be missing
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ValueError(f"--gpu: CuPy finds a GPU but cannot compute on it ({str(error).splitlines()[0]}): "
+                         "install it as README says, or leave out --gpu") from None
     return cupy
 
 
@@ -41,8 +46,8 @@ def to_host(x):
 
 
 def generator(rng, xp):
-    """What draws a run's noise where xp computes: rng itself, or a Generator of CuPy's that rng's next number seeds.
-    Its size is fixed, for on that its numbers depend."""
+    """What draws a run's noise where xp computes: rng itself, or a Generator of CuPy's, seeded by rng's next number
+    and of a fixed size, on which its numbers depend."""
     if xp is np:
         return rng
     return xp.random.Generator(xp.random.Philox4x3210(int(rng.integers(2**32)), size=2**15))

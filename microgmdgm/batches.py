@@ -120,11 +120,10 @@ def epoch_size(recipe, task):
 
 
 def batches(rngs, model, recipe, task, joint, sum_over_y="exact"):
-    """The minibatches of one epoch.  What is drawn on the host for a GPU, an order of the rows and the seeds of
-    its own generators, is sent at the start."""
+    """The minibatches of one epoch, drawn by a second thread while the first one computes; or on the GPU, which is
+    sent the order of all rows, and seeds, at the start."""
     xp = namespace(task.x)
-    R, U_all = task.unlabelled.shape
-    L_all = task.labelled.shape[1]
+    U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
     U, L, steps = epoch_size(recipe, task)
     passes = math.ceil(steps * U / max(U_all, 1))
     orders = np.stack([np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)])
@@ -143,7 +142,7 @@ def batches(rngs, model, recipe, task, joint, sum_over_y="exact"):
 
 
 def ahead(draw, steps):
-    """draw(0), draw(1), …, each by a second thread while the one before is in use."""
+    """draw(0), draw(1), …, each in a second thread while the one before is in use."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(draw, 0)
         for step in range(steps):

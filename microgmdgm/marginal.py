@@ -54,7 +54,7 @@ def sparse(log_q, u, top=1):
     up_to = xp.asarray(classes[:, None] <= classes, dtype=log_q.dtype)
     cumulative = rest @ up_to  # the inverse of the distribution function picks the sample
     sample = xp.sum(xp.asarray(cumulative <= (u * mass)[..., None], dtype=best.dtype), axis=-1)
-    sample = xp.where(sample < K, sample, xp.asarray(K - 1, dtype=best.dtype))
+    sample = xp.clip(sample, 0, K - 1)
     q_sample = xp.sum(xp.where(classes == sample[..., None], rest, zero), axis=-1)
     kept = (mass > NEGLIGIBLE) & (q_sample > 0)
     y.append(sample)
