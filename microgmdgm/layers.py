@@ -42,7 +42,7 @@ def rows(h, index):
     if len(h.shape) == 2:
         return xp.take(h, index, axis=0)
     R, N, H = h.shape
-    flat = xp.reshape(index + xp.arange(0, R * N, N)[:, None], (-1,))
+    flat = xp.reshape(index + N * xp.arange(R)[:, None], (-1,))
     return xp.reshape(xp.take(xp.reshape(h, (R * N, H)), flat, axis=0), (R, -1, H))
 
 
