@@ -143,8 +143,8 @@ def test_a_trained_model_computes_on_the_gpu_and_answers_on_the_host(cupy):
     (_, model), = trainer("gm-dgm", replace(FAST, epochs=1), (0,)).finish(trainer("gm-dgm", FAST, (0,)).start())
     there, x = replace(model, theta=cupy.asarray(model.theta)), data.digits().x_test[:20]
     for method in ("predict_proba", "predict", "encode", "reconstruct", "bound"):
-        np.testing.assert_allclose(getattr(there, method)(x), getattr(model, method)(x), rtol=1e-5)
-    np.testing.assert_allclose(there.sample(5, y=2), model.sample(5, y=2), rtol=1e-5)
+        np.testing.assert_allclose(getattr(there, method)(x), getattr(model, method)(x), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(there.sample(5, y=2), model.sample(5, y=2), rtol=1e-4, atol=1e-6)
 
 
 def test_a_gpu_that_cannot_compute_is_told_in_one_line(stand_in, monkeypatch):
