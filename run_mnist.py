@@ -260,6 +260,10 @@ def main(arguments=None):
     except (OSError, ValueError) as error:
         progress.bar.close()
         code = fail(f"{error}; what was finished is kept: go on with --resume {folder.path}")
+    except MemoryError:
+        progress.bar.close()
+        code = fail("there is too little memory: try fewer --jobs or, with --gpu, which trains all runs at once, "
+                    "fewer --runs")
     try:
         folder.close()
         models = folder.summary()["models"]

@@ -3,10 +3,18 @@
 import math
 from dataclasses import dataclass
 
-from .backend import namespace
+from .backend import fused, namespace
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 BLOCK = 2**16  # elements; a block's temporaries then stay in the processor's cache
+
+
+@fused
+def move(theta, m, v, g, rate, root):
+    """m, v and θ after a step, in place; rate and root hold the corrections of m̂ and √v̂."""
+    m += (1 - BETA1) * (g - m)
+    v += (1 - BETA2) * (g * g - v)
+    theta += rate * m / (namespace(v).sqrt(v) * root + EPSILON)
 
 
 @dataclass
@@ -23,15 +31,11 @@ class Adam:
 
     def ascend(self, theta, g, rate):
         """θ += rate · m̂ / (√v̂ + ε), in place, m̂ = m/(1 − β1^t), v̂ = v/(1 − β2^t).     g (…,P) like θ"""
-        xp = namespace(theta)
         self.t += 1
         rate = rate / (1 - BETA1**self.t)
         root = 1 / math.sqrt(1 - BETA2**self.t)
         size = theta.shape[-1]
-        block = BLOCK if xp.__name__ == "numpy" else size
+        block = BLOCK if namespace(theta).__name__ == "numpy" else size
         for start in range(0, size, block):
             here = (..., slice(start, start + block))
-            g_, m, v = g[here], self.m[here], self.v[here]
-            m += (1 - BETA1) * (g_ - m)
-            v += (1 - BETA2) * (g_ * g_ - v)
-            theta[here] += rate * m / (xp.sqrt(v) * root + EPSILON)
+            move(theta[here], self.m[here], self.v[here], g[here], rate, root)

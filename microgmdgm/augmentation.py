@@ -24,16 +24,16 @@ def affine_maps(u, image_shape):
 
 
 def affine(images, maps):
-    """t(x), zero outside the image.     images (N,h,w) float32, maps (N,2,3) -> (N,h·w)"""
+    """t(x), zero outside the image.     images (…,N,h,w) float32, maps (…,N,2,3) -> (…,N,h·w)"""
     xp = namespace(images)
-    N, h, w = images.shape
-    f32 = images.dtype
+    *runs, h, w = images.shape
+    N, f32 = math.prod(runs), images.dtype
     padded = xp.zeros((N, h + 3, w + 3), dtype=f32)  # so that all four neighbours exist everywhere
-    padded[:, 1:-2, 1:-2] = images
+    padded[:, 1:-2, 1:-2] = xp.reshape(images, (N, h, w))
     i, j = (xp.asarray(a, dtype=f32) for a in xp.meshgrid(xp.arange(h), xp.arange(w), indexing="ij"))
     places = xp.stack([xp.reshape(i, (-1,)) - (h - 1) / 2, xp.reshape(j, (-1,)) - (w - 1) / 2,
                        xp.ones((h * w,), dtype=f32)])
-    source = xp.asarray(maps, dtype=f32) @ places
+    source = xp.asarray(xp.reshape(maps, (N, 2, 3)), dtype=f32) @ places
     i = xp.clip(source[:, 0] + ((h - 1) / 2 + 1), 0, h + 1)
     j = xp.clip(source[:, 1] + ((w - 1) / 2 + 1), 0, w + 1)
     i0, j0 = xp.floor(i), xp.floor(j)
@@ -45,4 +45,4 @@ def affine(images, maps):
     above += dj * (xp.take(pixel, corner + 1) - above)
     below += dj * (xp.take(pixel, corner + (w + 4)) - below)
     above += di * (below - above)
-    return above
+    return xp.reshape(above, (*runs, h * w))

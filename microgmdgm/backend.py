@@ -6,6 +6,7 @@ program runs on NumPy, on CuPy, and under autograd's tracer.  Only this file kno
 
 import ctypes
 import platform
+from functools import cache, wraps
 
 import numpy as np
 
@@ -31,12 +32,44 @@ def gpu():
     if not cupy.cuda.is_available():
         raise ValueError("--gpu needs an NVIDIA GPU with its driver, and CuPy finds none: "
                          "leave out --gpu to run on the CPU")
+    try:
+        to_host(cupy.ones((2, 2)) @ cupy.ones((2, 2)) + 1)  # needs cuBLAS and CUDA's compiler, which may be missing
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ValueError(f"--gpu: CuPy finds a GPU but cannot compute on it ({str(error).splitlines()[0]}): "
+                         "install it as README says, or leave out --gpu") from None
     return cupy
 
 
 def to_host(x):
     """x as a NumPy array."""
     return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
+
+
+def generator(rng, xp):
+    """What draws a run's noise where xp computes: rng itself, or a Generator of CuPy's, seeded by rng's next number
+    and of a fixed size, on which its numbers depend."""
+    if xp is np:
+        return rng
+    return xp.random.Generator(xp.random.Philox4x3210(int(rng.integers(2**32)), size=2**15))
+
+
+@cache
+def constant(values, xp, dtype):
+    """The numbers in a tuple as an array of xp, sent to a GPU once."""
+    return xp.asarray(values, dtype=dtype)
+
+
+def fused(function):
+    """A function of element-by-element arithmetic, which on a GPU is one kernel, made of the same lines."""
+    @cache
+    def kernel(cupy):
+        return cupy.fuse(function)
+
+    @wraps(function)
+    def call(*arguments):
+        xp = namespace(arguments[0])
+        return (kernel(xp) if hasattr(xp, "fuse") else function)(*arguments)
+    return call
 
 
 def device_name(xp=np):

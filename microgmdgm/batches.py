@@ -1,7 +1,8 @@
 """Minibatches: which examples, under which maps, and with what noise.
 
-All random numbers of a step are drawn here, in one place, by the Generator of each run; the
-rest of the package takes noise as an argument.  Every array has a leading run axis.
+All random numbers of a step are drawn here, in one place, by a Generator for each run, so that a run
+does not depend on which others it is trained with; the rest of the package takes noise as an
+argument.  Every array has a leading run axis.
 """
 
 import math
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .augmentation import affine, affine_maps
-from .backend import namespace
+from .backend import generator, namespace
 from .data import hide_labels
 
 BLOCK = 2**20  # elements of x that are looked at at once
@@ -20,13 +21,14 @@ BLOCK = 2**20  # elements of x that are looked at at once
 @dataclass
 class Task:
     """What there is to learn from: x (N,X), on the device, or what gives its rows as arrays; x / white is what
-    the model sees; and for each run the rows that keep their label, (R,L), their slots (R,L), all others (R,U)."""
+    the model sees; for each run the rows that keep their label, (R,L), and their slots (R,L), on the device;
+    and all other rows (R,U), on the host."""
     x: object
     white: float
     image_shape: tuple | None
     pixels: object          # the columns of x that the model sees
-    labelled: np.ndarray
-    slots: np.ndarray
+    labelled: object
+    slots: object
     unlabelled: np.ndarray
     length: float           # the mean length of x
 
@@ -44,8 +46,8 @@ class Task:
             raise ValueError(f"the largest standard deviation of a pixel or column is {sd.max(initial=0):.2g} of the full "
                              f"range, and all up to {minimum_sd:g} are left out: is x constant, or minimum_sd too large?")
         length = sum(np.linalg.norm(block[:, pixels], axis=1).sum() for block in blocks(x)) / len(x) / data.white
-        return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels), labelled, slots,
-                   unlabelled, float(length))
+        return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels),
+                   xp.asarray(labelled), xp.asarray(slots), unlabelled, float(length))
 
 
 def blocks(x):
@@ -72,39 +74,45 @@ class Batch:
     eps: object             # (R,P,Z) the noise of z
 
 
-def draw_batch(rng, model, recipe, task, rows, slots, joint, sum_over_y):
-    """The minibatch of one run: `rows` of the data, of which the last len(slots) are labelled."""
+def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y):
+    """The minibatch of all runs: `rows` (R,N) of the data, the last of which are labelled, with slots (R,L)."""
     xp = namespace(task.x)
-    N, U = len(rows), len(rows) - len(slots)
+    (R, N), L = rows.shape, slots.shape[1]
+    U = N - L
 
     def uniform(*shape):
-        return xp.asarray(rng.random(shape, dtype=np.float32))
-    grey = xp.asarray(task.x[xp.asarray(rows)], dtype=xp.float32) * (1 / task.white)
+        return xp.stack([rng.random(shape, dtype=np.float32) for rng in rngs])
+
+    def normal(*shape):
+        return xp.stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs])
+    grey = xp.asarray(task.x[xp.reshape(rows, (-1,))], dtype=xp.float32) * (1 / task.white)
+    grey = xp.reshape(grey, (R, N, -1))
     x = tx = t2x = d = u = eps = None
     if joint or not recipe.gamma:
-        x = grey[:, task.pixels]
-        noise = uniform(*x.shape)
+        x = xp.take(grey, task.pixels, axis=-1)
+        noise = uniform(N, model.X)
         binary = model.likelihood == "bernoulli"
         x = xp.asarray(noise < x, dtype=xp.float32) if binary else x + (noise - 0.5) / task.white
     if joint:
         u = uniform(U)
-        pairs = U * (model.K if sum_over_y == "exact" else recipe.top + 1) + len(slots)
-        eps = xp.asarray(rng.standard_normal((recipe.samples * pairs, model.Z), dtype=np.float32))
+        pairs = U * (model.K if sum_over_y == "exact" else recipe.top + 1) + L
+        eps = normal(recipe.samples * pairs, model.Z)
     if recipe.gamma and task.image_shape:
-        images = xp.reshape(grey, (N, *task.image_shape))
+        images = xp.reshape(grey, (R, N, *task.image_shape))
         maps = affine_maps(2 * uniform(N + U, 6) - 1, task.image_shape)
-        tx, t2x = affine(images, maps[:N])[:, task.pixels], affine(images[:U], maps[N:])[:, task.pixels]
+        tx, t2x = affine(images, maps[:, :N]), affine(images[:, :U], maps[:, N:])
+        tx, t2x = (xp.take(a, task.pixels, axis=-1) for a in (tx, t2x))
     elif recipe.gamma:
-        tx = grey[:, task.pixels]
-        t2x = tx[:U]
+        tx = xp.take(grey, task.pixels, axis=-1)
+        t2x = tx[:, :U]
         if recipe.noise:
-            sigma = recipe.noise * task.length / math.sqrt(tx.shape[1])
-            tx, t2x = (a + sigma * xp.asarray(rng.standard_normal(a.shape, dtype=np.float32)) for a in (tx, t2x))
+            sigma = recipe.noise * task.length / math.sqrt(model.X)
+            tx, t2x = (a + sigma * normal(*a.shape[1:]) for a in (tx, t2x))
     else:
         tx = x
     if recipe.gamma:
-        d = uniform(*t2x.shape) - 0.5
-    return Batch(x, tx, t2x, xp.asarray(slots), u, d, eps)
+        d = uniform(U, model.X) - 0.5
+    return Batch(x, tx, t2x, slots, u, d, eps)
 
 
 def epoch_size(recipe, task):
@@ -116,23 +124,29 @@ def epoch_size(recipe, task):
 
 
 def batches(rngs, model, recipe, task, joint, sum_over_y="exact"):
-    """The minibatches of one epoch, drawn by a second thread while the first one computes."""
-    R, U_all = task.unlabelled.shape
-    L_all = task.labelled.shape[1]
+    """The minibatches of one epoch, drawn by a second thread while the first one computes; or on the GPU, which is
+    sent the order of all rows, and seeds, at the start."""
+    xp = namespace(task.x)
+    U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
     U, L, steps = epoch_size(recipe, task)
     passes = math.ceil(steps * U / max(U_all, 1))
-    orders = [np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)]) for rng in rngs]
+    orders = np.stack([np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)])
+                       for rng in rngs])
+    orders = xp.asarray(np.take_along_axis(task.unlabelled, orders, axis=-1))
+    rngs = [generator(rng, xp) for rng in rngs]
 
     def draw(step):
-        runs = []
-        for r, (rng, order) in enumerate(zip(rngs, orders)):
-            chosen = rng.integers(0, L_all, L) if L else np.zeros(0, int)
-            rows = np.concatenate([task.unlabelled[r, order[step * U:(step + 1) * U]], task.labelled[r, chosen]])
-            runs.append(draw_batch(rng, model, recipe, task, rows, task.slots[r, chosen], joint, sum_over_y))
-        xp = namespace(task.x)
-        return Batch(*(None if arrays[0] is None else xp.stack(arrays)
-                       for arrays in zip(*(vars(run).values() for run in runs))))
+        rows, slots = orders[:, step * U:(step + 1) * U], task.slots[:, :0]
+        if L:
+            chosen = xp.stack([rng.integers(0, L_all, L) for rng in rngs])
+            slots = xp.take_along_axis(task.slots, chosen, axis=-1)
+            rows = xp.concat([rows, xp.take_along_axis(task.labelled, chosen, axis=-1)], axis=-1)
+        return draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y)
+    return ahead(draw, steps) if xp is np else map(draw, range(steps))
 
+
+def ahead(draw, steps):
+    """draw(0), draw(1), …, each in a second thread while the one before is in use."""
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(draw, 0)
         for step in range(steps):

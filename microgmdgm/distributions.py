@@ -7,17 +7,22 @@ logarithm.  Sums run over the last axis, so that a density has one value an exam
 
 import math
 
-from .backend import namespace
+from .backend import fused, namespace
 
 LOG_2PI = math.log(2 * math.pi)
+
+
+@fused
+def deviation(x, mu, logvar):
+    """(x − μ)/σ² and (x − μ)²/σ², element by element."""
+    scaled = (x - mu) * namespace(logvar).exp(-logvar)
+    return scaled, (x - mu) * scaled
 
 
 def gaussian(mu, logvar, *, x):
     """log N(x; μ, σ²) = −½ Σ_d [log 2π + log σ² + (x − μ)² / σ²].     all (…,N,D) -> (…,N)"""
     xp = namespace(mu)
-    precision = xp.exp(-logvar)
-    scaled = (x - mu) * precision
-    squares = (x - mu) * scaled
+    scaled, squares = deviation(x, mu, logvar)
 
     def pullback(dlog_p):
         d = dlog_p[..., None]
@@ -25,18 +30,22 @@ def gaussian(mu, logvar, *, x):
     return -0.5 * xp.sum(LOG_2PI + logvar + squares, axis=-1), pullback
 
 
-def bernoulli(logits, *, x):
-    """log p(x) = Σ_d [x l − softplus(l)], p = 1/(1 + e^−l).     all (…,N,D) -> (…,N)
+@fused
+def log_p_bit(l, x):
+    """x l − softplus(l), the log-probability of x, 0 or 1, that is 1 with probability 1/(1 + e^−l).
     softplus(l) = max(l, 0) + log(1 + e^−|l|) neither overflows nor loses small values."""
-    xp = namespace(logits)
-    zero = xp.zeros((), dtype=logits.dtype)
-    softplus = xp.maximum(logits, zero) + xp.log1p(xp.exp(-xp.abs(logits)))
+    xp = namespace(l)
+    return x * l - (xp.maximum(l, 0) + xp.log1p(xp.exp(-xp.abs(l))))
 
+
+def bernoulli(logits, *, x):
+    """log p(x) = Σ_d [x l − softplus(l)], p = 1/(1 + e^−l).     all (…,N,D) -> (…,N)"""
     def pullback(dlog_p):
         return dlog_p[..., None] * (x - sigmoid(logits))
-    return xp.sum(x * logits - softplus, axis=-1), pullback
+    return namespace(logits).sum(log_p_bit(logits, x), axis=-1), pullback
 
 
+@fused
 def sigmoid(l):
     """1 / (1 + e^−l) = ½ + ½ tanh(l/2), which cannot overflow."""
     return 0.5 + 0.5 * namespace(l).tanh(0.5 * l)
@@ -54,10 +63,8 @@ def reparameterise(mu, logvar, *, eps):
 def gaussian_kl(mu, logvar, mu0, logvar0):
     """KL(N(μ, σ²) ‖ N(μ0, σ0²)) = ½ Σ_d [log σ0²/σ² + (σ² + (μ − μ0)²)/σ0² − 1].     (…,P,Z) -> (…,P)"""
     xp = namespace(mu)
-    precision0 = xp.exp(-logvar0)
     ratio = xp.exp(logvar - logvar0)
-    scaled = (mu - mu0) * precision0
-    squares = (mu - mu0) * scaled
+    scaled, squares = deviation(mu, mu0, logvar0)
 
     def pullback(dkl):
         d = dkl[..., None]

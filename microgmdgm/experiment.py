@@ -8,7 +8,7 @@ after an interruption as if there had been none.
 import copy
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -91,12 +91,12 @@ class Trainer:
 
     def finish(self, state):
         """-> [(result, Trained), …], one of each seed."""
-        trained = [Trained(self.model, theta, self.pixels, self.data.x_train.shape[1], self.data.white,
-                           self.job.labelled_classes, self.data.image_shape) for theta in to_host(state.theta)]
+        trained = [Trained(self.model, state.theta[r], self.pixels, self.data.x_train.shape[1], self.data.white,
+                           self.job.labelled_classes, self.data.image_shape) for r in range(len(self.job.seeds))]
         return [({"seed": seed,
                   **self.evaluate(each.predict_proba(self.data.x_test), each.predict_proba(self.data.x_train)),
-                  "bound": float(each.bound(self.data.x_test).mean()), "seconds": round(state.seconds, 2)}, each)
-                for seed, each in zip(self.job.seeds, trained)]
+                  "bound": float(each.bound(self.data.x_test).mean()), "seconds": round(state.seconds, 2)},
+                 replace(each, theta=to_host(each.theta))) for seed, each in zip(self.job.seeds, trained)]
 
     def evaluate(self, q, q_train=None):
         """The protocol's figures of q(y|x) (N,K) on the test data."""

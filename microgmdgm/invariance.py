@@ -9,11 +9,9 @@ is most sensitive, the virtual adversarial direction of Miyato et al. (2018).  I
 Hu et al. (2017), IMSAT.  The last term is the aggregate part of KL(q(y|x) ‖ p(y)) of Eq. 10.
 """
 
-import math
-
 from .backend import namespace
 from .distributions import cross_entropy
-from .models import log_q_y
+from .models import log_prior, log_q_y
 
 
 def consistency(log_q, log_q2):
@@ -29,14 +27,13 @@ def consistency(log_q, log_q2):
 def balance(log_q, *, prior):
     """KL(mean over rows of q ‖ p(y)), about (K−1)/2N from sampling alone.     (…,N,K) -> (…)"""
     xp = namespace(log_q)
-    log_prior = xp.asarray([math.log(p) for p in prior], dtype=log_q.dtype)
-    q = xp.exp(log_q)
-    mean = xp.mean(q, axis=-2, keepdims=True)
-    log_ratio = xp.log(mean) - log_prior
+    largest = xp.max(log_q, axis=-2, keepdims=True)  # of a class that no row has, also the mean rounds to 0
+    log_mean = largest + xp.log(xp.mean(xp.exp(log_q - largest), axis=-2, keepdims=True))
+    log_ratio = log_mean - log_prior(prior, log_q)
 
     def pullback(d):
-        return d[..., None, None] * q * (log_ratio + 1) / q.shape[-2]
-    return xp.sum(mean * log_ratio, axis=(-2, -1)), pullback
+        return d[..., None, None] * xp.exp(log_q) * (log_ratio + 1) / log_q.shape[-2]
+    return xp.sum(xp.exp(log_mean) * log_ratio, axis=(-2, -1)), pullback
 
 
 def adversarial(layers, log_q, *, x, d, length):

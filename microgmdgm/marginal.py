@@ -53,10 +53,9 @@ def sparse(log_q, u, top=1):
         weight.append(xp.asarray(kept, dtype=log_q.dtype))
     mass = xp.sum(rest, axis=-1)
     up_to = xp.asarray(classes[:, None] <= classes, dtype=log_q.dtype)
-    at_least = xp.maximum(mass, xp.asarray(RARE, dtype=mass.dtype))
+    at_least = xp.maximum(mass, RARE)
     cumulative = rest @ up_to  # the inverse of the distribution function picks the sample, or none
-    sample = xp.sum(xp.asarray(cumulative <= (u * at_least)[..., None], dtype=best.dtype), axis=-1)
-    sample = xp.where(sample < K, sample, xp.asarray(K - 1, dtype=best.dtype))
+    sample = xp.clip(xp.sum(xp.asarray(cumulative <= (u * at_least)[..., None], dtype=best.dtype), axis=-1), 0, K - 1)
     q_sample = xp.sum(xp.where(classes == sample[..., None], rest, zero), axis=-1)
     kept = (u * at_least < mass) & (q_sample > 0)
     y.append(sample)

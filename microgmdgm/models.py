@@ -11,7 +11,7 @@ Gaussian.  To change the model, change this file: the training loop knows only `
 import math
 from dataclasses import dataclass
 
-from .backend import namespace
+from .backend import constant, namespace
 from .distributions import (bernoulli, entropy, gaussian, gaussian_kl, log_softmax,
                             reparameterise, standard_gaussian_kl)
 from .layers import class_mlp, halves, mlp, one_hot, pick, rows
@@ -136,6 +136,11 @@ def encode(params, *, x, y, example=None):
     return stats, pullback
 
 
+def log_prior(prior, like):
+    """log p(y) of each class.  Eq. 4.     -> (K,), of the library and dtype of like"""
+    return constant(tuple(math.log(p) for p in prior), namespace(like), like.dtype)
+
+
 def bound_given_y(model, params, *, x, y, eps, example=None):
     """L(x,y) = E_q(z|x,y)[log p(x|z)] − KL(q(z|x,y) ‖ p(z|y)) + log p(y)      Eq. 7–8, one sample of z
     x (…,N,X); for each pair its class y (…,P), noise eps (…,P,Z) and row of x, example (…,P)
@@ -146,7 +151,7 @@ def bound_given_y(model, params, *, x, y, eps, example=None):
     h, decode_pullback = decode(model, params, z, y=y)
     log_p, log_p_pullback = log_p_x(model, h, x=x if example is None else rows(x, example))
     kl, kl_pullback = kl_z(model, params, mu, logvar, y=y)
-    log_p_y = xp.take(xp.asarray([math.log(p) for p in model.prior], dtype=eps.dtype), xp.reshape(y, (-1,)))
+    log_p_y = xp.take(log_prior(model.prior, eps), xp.reshape(y, (-1,)))
 
     def pullback(dbound):
         ddecode, dz = decode_pullback(log_p_pullback(dbound))

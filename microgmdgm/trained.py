@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from .backend import namespace, to_host
 from .distributions import sigmoid
 from .files import read_npz, write_npz
 from .layers import halves
@@ -17,9 +18,10 @@ ROWS = 1000  # examples at a time, so that memory stays bounded
 @dataclass(frozen=True)
 class Trained:
     """θ (P,) of a model, and how its X inputs lie in the data: x / white, and of its columns `pixels`.
-    The first slots are the labelled classes, in order; the rest were found."""
+    The first slots are the labelled classes, in order; the rest were found.
+    θ may lie on a GPU, which then computes; arrays come from the host and go back there."""
     model: Model
-    theta: np.ndarray
+    theta: object
     pixels: np.ndarray
     width: int
     white: float
@@ -31,18 +33,18 @@ class Trained:
         return self.model.layout.views(self.theta)
 
     def inputs(self, x):
-        """x (N,width) in the data's own units -> (N,X) in [0, 1].  Raises ValueError."""
+        """x (N,width) in the data's own units -> (N,X) in [0, 1], where θ is.  Raises ValueError."""
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.width:
             raise ValueError(f"x must have shape (N, {self.width}), as in training, not {x.shape}")
         x = x[:, self.pixels].astype(self.theta.dtype) / self.theta.dtype.type(self.white)
         if not np.isfinite(x).all():
             raise ValueError("x must be finite, but holds NaN or infinity: fill or drop those rows")
-        return x
+        return namespace(self.theta).asarray(x)
 
     def predict_proba(self, x):
         """q(y|x).     x (N,width) -> (N,K)"""
-        return np.concatenate([np.exp(log_q_y(self.params["q(y|x)"], part)[0]) for part in self._parts(x)])
+        return np.concatenate([np.exp(to_host(log_q_y(self.params["q(y|x)"], part)[0])) for part in self._parts(x)])
 
     def predict(self, x):
         """The most probable slot.     x (N,width) -> (N,)"""
@@ -50,7 +52,7 @@ class Trained:
 
     def encode(self, x):
         """The mean of q(z|x,y) under the most probable y.     x (N,width) -> (N,Z)"""
-        return np.concatenate([encode(self.params, x=part, y=y)[0][0] for part, y in self._with_slots(x)])
+        return np.concatenate([to_host(encode(self.params, x=part, y=y)[0][0]) for part, y in self._with_slots(x)])
 
     def reconstruct(self, x):
         """The mean of p(x|z) at that z, in the data's units.     (N,width) -> (N,width)"""
@@ -66,17 +68,18 @@ class Trained:
         y = np.broadcast_to(y, (n,))
         if n and not (0 <= y.min() and y.max() < self.model.K):
             raise ValueError(f"slots go from 0 to {self.model.K - 1}, but y holds {y.min()} to {y.max()}")
-        z = rng.standard_normal((n, self.model.Z)).astype(self.theta.dtype)
+        xp = namespace(self.theta)
+        y, z = xp.asarray(y), xp.asarray(rng.standard_normal((n, self.model.Z)), dtype=self.theta.dtype)
         if self.model.name == "gm-dgm":
             mu, logvar = self.params["p(z|y)"]
-            z = mu[y] + np.exp(0.5 * logvar[y]) * z
+            z = mu[y] + xp.exp(0.5 * logvar[y]) * z
         return self._decoded(z, y)
 
     def bound(self, x, seed=0, common=False):
         """L(x), exact over y and with one sample of z, in nats.  Eq. 10.     x (N,width) -> (N,)
         With a common noise for all rows the bound of one does not depend on which others there are; a mean
         over rows is then less exact."""
-        rng, bounds = np.random.default_rng(seed), []
+        xp, rng, bounds = namespace(self.theta), np.random.default_rng(seed), []
         for part in self._parts(x, ROWS // self.model.K + 1):
             log_q, _ = log_q_y(self.params["q(y|x)"], part)
             pairs = exact(log_q)
@@ -84,10 +87,10 @@ class Trained:
                 eps = np.tile(np.random.default_rng(seed).standard_normal(self.model.Z), (len(pairs.y), 1))
             else:
                 eps = rng.standard_normal((len(pairs.y), self.model.Z))
-            eps = eps.astype(self.theta.dtype)
+            eps = xp.asarray(eps, dtype=self.theta.dtype)
             L_xy, _ = bound_given_y(self.model, self.params, x=part, y=pairs.y, eps=eps, example=pairs.example)
-            each = np.exp(log_q) * (L_xy.reshape(log_q.shape) - log_q)
-            bounds.append(each.sum(axis=1))
+            each = xp.exp(log_q) * (xp.reshape(L_xy, log_q.shape) - log_q)
+            bounds.append(to_host(xp.sum(each, axis=1)))
         return np.concatenate(bounds)
 
     def _parts(self, x, rows=ROWS):
@@ -101,7 +104,7 @@ class Trained:
         h, _ = decode(self.model, self.params, z, y=y)
         mean = sigmoid(h) if self.model.likelihood == "bernoulli" else halves(h)[0][0]
         x = np.zeros((len(z), self.width), dtype=self.theta.dtype)
-        x[:, self.pixels] = mean * self.white
+        x[:, self.pixels] = to_host(mean) * self.white
         return x
 
     def save(self, path, **others):

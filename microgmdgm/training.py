@@ -90,17 +90,17 @@ class State:
         return replace(self, theta=move(self.theta), adam=Adam(move(self.adam.m), move(self.adam.v), self.adam.t))
 
 
-def check_finite(objective, epoch, step):
+def check_finite(values, place):
     """Raises Diverged, with the place and what to try, where an objective (R,) is NaN or infinite."""
-    values = to_host(objective)
     if not np.isfinite(values).all():
-        raise Diverged(f"the bound became {values[~np.isfinite(values)][0]} in epoch {epoch + 1}, step {step + 1}: "
+        raise Diverged(f"the bound became {values[~np.isfinite(values)][0]} in {place}: "
                        "try a smaller learning rate, gradient clipping, or fewer hidden layers")
 
 
 def run_epoch(state, model, recipe, task):
     """One epoch of steps, in place.  The first ones train q(y|x) alone, the others the whole model;
-    each of these phases begins with a fresh Adam.     -> {term: its mean over the steps (R,)}"""
+    each of these phases begins with a fresh Adam.     -> {term: its mean over the steps (R,)}, on the host:
+    a GPU is asked once an epoch, for each answer costs a wait.  Raises Diverged."""
     xp = namespace(state.theta)
     U, L, steps = epoch_size(recipe, task)
     N = task.x.shape[0]
@@ -137,10 +137,12 @@ def run_epoch(state, model, recipe, task):
         state.adam.ascend(theta, gradient, recipe.rate_at(progress, joint))
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
-        if xp is np or step + 1 == steps:  # a GPU is asked once an epoch: each answer costs a wait
-            check_finite(terms["objective"], state.epoch, step)
+        if xp is np:
+            check_finite(terms["objective"], f"epoch {state.epoch + 1}, step {step + 1}")
+    means = dict(zip(totals, to_host(xp.stack([*totals.values()]) / steps)))
+    check_finite(means["objective"], f"epoch {state.epoch + 1}")
     state.epoch += 1
-    return {name: total / steps for name, total in totals.items()}
+    return means
 
 
 def train(model, recipe, task, rngs):

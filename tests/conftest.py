@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from microgmdgm import backend
 from microgmdgm.batches import Batch
 from microgmdgm.models import Model
 
@@ -13,6 +14,19 @@ def needs_mnist(test):
     absent = pytest.mark.skipif("MICROGMDGM_DATA" not in os.environ,
                                 reason="MICROGMDGM_DATA does not name a folder with MNIST")
     return pytest.mark.mnist(absent(test))
+
+
+def needs_gpu():
+    """The marks of what is skipped where CuPy finds no GPU; `pytest -m gpu` runs that alone."""
+    try:
+        backend.gpu()
+        absent = ""
+    except ValueError as reason:
+        absent = str(reason)
+    return pytest.mark.gpu, pytest.mark.skipif(bool(absent), reason=absent)
+
+
+ON_GPU = pytest.param("GPU", marks=needs_gpu())
 
 
 MODELS = [(name, likelihood) for name in ("gm-dgm", "m2") for likelihood in ("bernoulli", "gaussian")]

@@ -217,6 +217,8 @@ def test_compact_fills_up_runs_of_fewer_pairs_with_weight_zero():
 def test_balance_is_zero_at_the_prior_and_has_its_value_elsewhere():
     prior = (0.5, 0.3, 0.2)
     assert abs(balance(np.log(np.tile(prior, (4, 1))), prior=prior)[0]) < 1e-12
+    value, pullback = balance(np.float32([[0, -200, -1], [0, -200, -2]]), prior=prior)  # e⁻²⁰⁰ is 0 in float32
+    assert np.isfinite(value) and np.isfinite(pullback(np.float32(1))).all()
     one_sided = np.log(np.tile([0.8, 0.1, 0.1], (4, 1)))
     np.testing.assert_allclose(balance(one_sided, prior=prior)[0], stats.entropy([0.8, 0.1, 0.1], prior))
 

@@ -179,6 +179,18 @@ def test_gpu_without_one_gets_one_clear_line(tmp_path):
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "--gpu needs" in done.stderr
 
 
+def test_too_little_memory_gets_one_clear_line(tmp_path, monkeypatch, capsys):
+    import run_mnist
+
+    def full(*_):
+        raise MemoryError
+    monkeypatch.setattr(run_mnist.executors, "compute", full)
+    monkeypatch.setattr(run_mnist.signal, "signal", lambda *_: None)
+    assert run_mnist.main(["--dataset", "digits", "--quiet", "--out", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and "too little memory" in lines[0] and "fewer --runs" in lines[0]
+
+
 def test_an_altered_file_gets_one_clear_line(tmp_path):
     for name in microgmdgm.data.FILES:
         (tmp_path / name).write_bytes(b"\0\0\x08\x01\0\0\0\x02ab")

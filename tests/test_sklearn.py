@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import microgmdgm
 from microgmdgm import recipes
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
+from .conftest import ON_GPU
 
 QUICK = replace(recipes.FAST_TABLE, minimum_epoch=1500, classifier_epochs=2, epochs=2)
 METHODS = ("predict", "predict_proba", "transform", "score_samples")
@@ -346,9 +347,7 @@ def test_verbose_says_what_was_chosen(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_gpu_gives_a_model_too():
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    if not cupy.cuda.is_available():
-        pytest.skip("there is no GPU")
+@pytest.mark.parametrize("device", [ON_GPU])
+def test_the_gpu_gives_a_model_too(device):
     X, y, given = blobs()
-    assert (quick(device="gpu").fit(X, given).predict(X) == y).mean() > 0.95
+    assert (quick(device=device.lower()).fit(X, given).predict(X) == y).mean() > 0.95

@@ -1,0 +1,245 @@
+"""The GPU: the same numbers as on the CPU, and nothing sent or read back without need.
+
+`pytest -m gpu` runs on a GPU.  Elsewhere whole runs go through a stand-in for CuPy that lets no copy to the host
+go unseen.
+"""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from microgmdgm import (adam, augmentation, backend, batches, checkpoint, data, distributions, experiment, recipes,
+                        training)
+from microgmdgm.models import Model
+from . import fake_cupy
+from .conftest import ON_GPU, random_batch
+from .test_array_api import ten_steps
+from .test_run_mnist import run
+
+FAST = replace(recipes.FAST, minimum_epoch=1500, epochs=2, classifier_epochs=1, exact_epochs=1)
+PAPER = replace(recipes.PAPER, minimum_epoch=800, epochs=2, sum_over_y="sparse", exact_epochs=1)
+TABLE = replace(recipes.FAST_TABLE, minimum_epoch=1500, epochs=1, classifier_epochs=1)
+CASES = [("gm-dgm", FAST), ("m2", FAST), ("gm-dgm", PAPER), ("m2", PAPER), ("gm-dgm", TABLE)]
+IDS = ["fast", "fast, m2", "paper", "paper, m2", "table"]
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", fake_cupy.CUPY)
+    fake_cupy.CUPY.counts.clear()
+    fake_cupy.CUPY.fused.clear()
+    return fake_cupy.CUPY
+
+
+@pytest.fixture(params=["stand-in", ON_GPU])
+def cupy(request):
+    return backend.gpu() if request.param == "GPU" else request.getfixturevalue("stand_in")
+
+
+def trainer(model, recipe, seeds, gpu=True):
+    digits = replace(data.digits(), image_shape=None) if recipe is TABLE else data.digits()
+    job = experiment.Job(model, seeds, recipe, (0, 1, 2, 8, 9), 10, Z=5, H=20, gpu=gpu,
+                         likelihood="gaussian" if recipe is TABLE else "bernoulli")
+    return experiment.Trainer(job, digits)
+
+
+def distance(ours, truth):
+    return np.linalg.norm(ours - truth) / np.linalg.norm(truth)
+
+
+def assert_close(ours, theirs):
+    """Two lists of figures by name, but for the model's name and the time it took."""
+    for mine, expected in zip(ours, theirs, strict=True):
+        expected = {**expected, "model": 0, "seconds": 0}
+        assert {**mine, "model": 0, "seconds": 0} == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("model, recipe", CASES, ids=IDS)
+def test_an_epoch_is_sent_once_and_read_back_once(stand_in, model, recipe):
+    found = trainer(model, recipe, (0, 1, 2))
+    assert found.task.x.dtype == np.uint8 and stand_in.counts["get"] <= 2  # the pixels, and whether the GPU computes
+    state = found.start()
+    training.run_epoch(state, found.model, recipe, found.task)  # the prior is sent now, once
+    for _ in range(recipe.total_epochs - 1):
+        stand_in.counts.clear()
+        training.run_epoch(state, found.model, recipe, found.task)
+        assert stand_in.counts == {"get": 1, "sent": 1}  # the means of all terms; the order of all rows
+    stand_in.counts.clear()
+    found.predict(state.theta)
+    assert stand_in.counts == {"get": 1}
+    kl, log_p = {"deviation"} if model == "gm-dgm" else set(), {"log_p_bit", "sigmoid"} if recipe is not TABLE else set()
+    assert stand_in.fused == {"move"} | kl | log_p
+
+
+@pytest.mark.parametrize("model, recipe", CASES, ids=IDS)
+def test_the_numbers_are_those_of_the_cpu(stand_in, model, recipe, monkeypatch):
+    """Of all epochs and of the end, given the same noise."""
+    class Same:  # noise drawn on the host
+        def __init__(self, rng, _):
+            for name in ("random", "standard_normal", "integers"):
+                setattr(self, name, lambda *size, draw=getattr(rng, name), **dtype: stand_in.asarray(draw(*size, **dtype)))
+    expected = trainer(model, recipe, (3, 4), gpu=False)
+    found = trainer(model, recipe, (3, 4))
+    monkeypatch.setattr(training.marginal, "compact", lambda pairs: pairs)  # the CPU alone leaves pairs out
+    ours, theirs = found.start(), expected.start()
+    for _ in range(recipe.total_epochs):
+        expected_metrics = expected.epoch(theirs)
+        with monkeypatch.context() as only_here:
+            only_here.setattr(batches, "generator", Same)
+            metrics = found.epoch(ours)
+        assert_close(metrics, expected_metrics)
+    np.testing.assert_allclose(ours.theta.get(), theirs.theta, rtol=1e-4, atol=1e-5)
+    results = found.finish(ours)
+    assert all(isinstance(model.theta, np.ndarray) for _, model in results)
+    assert_close([result for result, _ in results], [result for result, _ in expected.finish(theirs)])
+
+
+@pytest.mark.parametrize("recipe", [FAST, PAPER], ids=["fast", "paper"])
+def test_a_run_does_not_depend_on_its_company(cupy, recipe):
+    together, alone = trainer("gm-dgm", recipe, (5, 6)), trainer("gm-dgm", recipe, (6,))
+    states, start = (together.start(), alone.start()), alone.start().theta.get()[0]
+    for _ in range(2):
+        together.epoch(states[0])
+        alone.epoch(states[1])
+    ours, theirs = states[0].theta.get()[1], states[1].theta.get()[0]
+    assert distance(ours - start, theirs - start) < 0.05  # other noise: 0.2
+
+
+def test_a_run_that_goes_on_gives_the_same_bits(cupy, tmp_path):
+    found = trainer("gm-dgm", FAST, (0, 1))
+    state = found.start()
+    found.epoch(state)
+    settings = found.job.settings
+    checkpoint.save(tmp_path / "checkpoint.npz", state.moved(backend.to_host), settings)
+    found.epoch(state)
+    resumed = checkpoint.load(tmp_path / "checkpoint.npz", settings).moved(cupy.asarray)
+    found.epoch(resumed)
+    assert np.array_equal(resumed.theta.get(), state.theta.get())
+
+
+def test_between_epochs_the_state_is_on_the_host(cupy):
+    """As a checkpoint needs it; the numbers are those of a state that stays on the GPU."""
+    experiment._trainer.cache_clear()
+    here = trainer("gm-dgm", FAST, (0, 1))
+    job, state, staying = replace(here.job, fingerprint=here.data.fingerprint), None, here.start()
+    for _ in range(FAST.total_epochs):
+        state, metrics, results = experiment.advance(job, experiment.Source("digits"), state)
+        here.epoch(staying)
+        assert all(isinstance(a, np.ndarray) for a in (state.theta, state.adam.m, state.adam.v))
+        assert np.array_equal(state.theta, staying.theta.get()) and [m["seed"] for m in metrics] == [0, 1]
+    assert [result["seed"] for result, _ in results] == [0, 1]
+
+
+def test_a_diverging_run_stops_with_its_epoch_and_advice(cupy):
+    found = trainer("gm-dgm", replace(PAPER, learning_rate=1e12, clip=None), (0,))
+    with pytest.raises(training.Diverged, match="in epoch 1: try a smaller learning rate"), np.errstate(all="ignore"):
+        found.epoch(found.start())
+
+
+def test_a_trained_model_computes_on_the_gpu_and_answers_on_the_host(cupy):
+    (_, model), = trainer("gm-dgm", replace(FAST, epochs=1), (0,)).finish(trainer("gm-dgm", FAST, (0,)).start())
+    there, x = replace(model, theta=cupy.asarray(model.theta)), data.digits().x_test[:20]
+    for method in ("predict_proba", "predict", "encode", "reconstruct", "bound"):
+        np.testing.assert_allclose(getattr(there, method)(x), getattr(model, method)(x), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(there.sample(5, y=2), model.sample(5, y=2), rtol=1e-4, atol=1e-6)
+
+
+def test_a_gpu_that_cannot_compute_is_told_in_one_line(stand_in, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no libnvrtc\nlong story")
+    monkeypatch.setattr(stand_in, "ones", broken)
+    with pytest.raises(ValueError, match=r"^--gpu: CuPy finds a GPU but cannot compute on it \(no libnvrtc\): .*\.?$"):
+        backend.gpu()
+
+
+def test_the_stand_in_refuses_what_would_copy_unasked(stand_in):
+    a = stand_in.asarray(np.ones(3, np.float32))
+    for silent in (float, int, bool, list, np.asarray, np.sum, lambda a: a + np.ones(3), lambda a: np.ones(3) + a,
+                   lambda a: a[np.arange(2)], lambda a: stand_in.exp(np.ones(3)), lambda a: stand_in.where(a > 0, a, np.ones(3))):
+        with pytest.raises(TypeError):
+            silent(a)
+    with pytest.raises(AttributeError):
+        stand_in.insert
+    for not_fused in (lambda a: a[0], lambda a: stand_in.sum(a), lambda a: a.shape):
+        with pytest.raises((TypeError, NotImplementedError)):
+            stand_in.fuse(not_fused)(a)
+    assert (a + 1).get().tolist() == [2, 2, 2] and stand_in.counts == {"sent": 1, "get": 1}
+
+
+def test_the_stand_in_has_nothing_that_cupy_lacks():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+
+    def public(of):
+        return [name for name in vars(of) if not name.startswith("_") and name not in ("counts", "fused")]
+    assert all(hasattr(cupy, name) for name in public(fake_cupy.CUPY))
+    assert all(hasattr(cupy.random, name) for name in public(fake_cupy.CUPY.random))
+    assert all(hasattr(cupy.random.Generator, name) for name in public(fake_cupy.Generator))
+    assert all(hasattr(cupy.ndarray, name) for name in public(fake_cupy.Array))
+
+
+@pytest.mark.parametrize("cupy", [ON_GPU], indirect=True)
+@pytest.mark.parametrize("sum_over_y", ["exact", "sparse"])
+@pytest.mark.parametrize("name", ["gm-dgm", "m2"])
+def test_bound_gradient_and_ten_steps_are_as_exact_as_numpys(cupy, name, sum_over_y):
+    """At the sizes of the experiment, in float32, from the same parameters and noise: as near to float64."""
+    rng = np.random.default_rng(0)
+    model = Model(name, data.slot_prior(10, 5, 5), X=784)
+    theta = np.stack([model.layout.initial(rng, float) for _ in range(2)])
+    batch = random_batch(model, rng, (2,), U=30, L=20)
+    half = replace(batch, **{name: value.astype(np.float32) for name, value in vars(batch).items() if name != "labels"})
+    truth = ten_steps(np, model, theta, batch, sum_over_y, rate=1e-3)
+    numpys = ten_steps(np, model, theta.astype(np.float32), half, sum_over_y, rate=1e-3)
+    cupys = ten_steps(cupy, model, theta.astype(np.float32), half, sum_over_y, rate=1e-3)
+    for ours, theirs, exact, start in zip(cupys, numpys, truth, (0, 0, theta)):
+        assert ours.dtype == np.float32
+        assert distance(ours - start, exact - start) < 10 * distance(theirs - start, exact - start) + 1e-6 < 0.1
+
+
+@pytest.mark.parametrize("function, arguments", [
+    (distributions.log_p_bit, 2), (distributions.sigmoid, 1), (distributions.deviation, 3), (adam.move, 4)],
+    ids=["log_p_bit", "sigmoid", "deviation", "move"])
+def test_a_fused_function_is_the_function(cupy, function, arguments):
+    rng = np.random.default_rng(0)
+    arrays = [rng.random((3, 40, 50), dtype=np.float32) * 4 for _ in range(arguments)]
+    there = [cupy.asarray(array)[:, 5:] for array in arrays]  # views, as of a part of θ
+    here = [array[:, 5:] for array in arrays]
+    numbers = (1e-3, 1.7) if function is adam.move else ()
+
+    def results(arguments):
+        found = function(*arguments, *numbers)
+        return arguments if found is None else found if isinstance(found, tuple) else (found,)
+    for ours, theirs in zip(results(there), results(here), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours.get(), theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_maps_are_those_of_the_cpu(cupy):
+    rng = np.random.default_rng(0)
+    images, u = rng.random((2, 6, 28, 28), dtype=np.float32), rng.uniform(-1, 1, (2, 6, 6)).astype(np.float32)
+    expected = augmentation.affine(images, augmentation.affine_maps(u, (28, 28)))
+    found = augmentation.affine(cupy.asarray(images), augmentation.affine_maps(cupy.asarray(u), (28, 28)))
+    np.testing.assert_allclose(found.get(), expected, atol=1e-4)
+
+
+def test_noise_is_uniform_and_normal_and_the_seed_s(cupy):
+    first, again, other = (backend.generator(np.random.default_rng(seed), cupy) for seed in (0, 0, 1))
+    u = first.random((300, 1000), dtype=np.float32).get()
+    assert u.dtype == np.float32 and 0 <= u.min() and u.max() <= 1
+    np.testing.assert_allclose(np.histogram(u, 20, (0, 1))[0] / u.size, 0.05, atol=0.002)
+    assert np.array_equal(again.random((300, 1000), dtype=np.float32).get(), u)
+    assert abs(np.corrcoef(other.random((300, 1000), dtype=np.float32).get().ravel(), u.ravel())[0, 1]) < 0.01
+    assert abs(np.corrcoef(u[:-1].ravel(), u[1:].ravel())[0, 1]) < 0.01
+    z = first.standard_normal((300, 1000), dtype=np.float32).get()
+    assert z.dtype == np.float32 and abs(z.mean()) < 0.01 and abs(z.std() - 1) < 0.01
+    assert set(first.integers(0, 7, 1000).get()) == set(range(7))
+
+
+@pytest.mark.parametrize("device", [ON_GPU])
+def test_table_1_on_digits(device, tmp_path):
+    done = run("--table1", "--gpu", "--dataset", "digits", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for summary in json.loads((tmp_path / "out" / "summary.json").read_text())["models"].values():
+        assert len(summary["runs"]) == 10 and np.mean([run["accuracy"] for run in summary["runs"]]) > 0.85
