@@ -15,6 +15,7 @@ README = HERE.parent.parent / "README.md"
 sys.path.insert(0, str(README.parent))
 
 from tests import real_cases as cases
+from tests.benchmarks import report
 
 
 def summary(folder):
@@ -84,7 +85,14 @@ def settings():
         f"{100 * last['accuracy']:.1f} % at epoch {last['epoch']}.")
 
 
-TABLES = {"table1": table1, "facts": facts, "digits": digits, "real-cases": real_cases, "settings": settings}
+def benchmark():
+    """A training step, ours and others'."""
+    result = json.loads((HERE / "benchmark" / "benchmark.json").read_text())
+    return f"{report.table(result)}\n\n{report.prose(result)}"
+
+
+TABLES = {"table1": table1, "facts": facts, "digits": digits, "real-cases": real_cases, "settings": settings,
+          "benchmark": benchmark}
 
 
 def drawn(text):
