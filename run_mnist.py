@@ -48,8 +48,9 @@ def options(arguments):
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
     add("--classifier-epochs", type=int, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
         "recipe's)", default=argparse.SUPPRESS)
-    add("--dataset", metavar="{mnist,digits,FILE.npz}", default=argparse.SUPPRESS,
-        help="an .npz is your own: x, y with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
+    add("--dataset", metavar="{mnist,mnist-validation,digits,FILE.npz}", default=argparse.SUPPRESS,
+        help="mnist-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
+        "with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
         "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
     add("--new-classes", type=int, metavar="N", default=1, help="how many classes of your own data have no label")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
@@ -279,4 +280,6 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    if better := backend.better_kernels():
+        backend.restart_with(better)
     sys.exit(main())

@@ -10,7 +10,7 @@ import hashlib
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +67,18 @@ class Data:
 
 
 def load(dataset, data_dir=None, progressbar=False):
-    """The data set "mnist" or "digits", or the path of an .npz.  Raises DataError where it cannot be had."""
+    """The data set "mnist", "mnist-validation" or "digits", or the path of an .npz.
+    Raises DataError where it cannot be had."""
     if str(dataset).endswith(".npz"):
         return npz(dataset)
     if dataset == "digits":
         return digits()
     if dataset == "mnist":
         return mnist(data_dir, progressbar)
-    raise DataError(f"the data set must be mnist, digits or the path of an .npz, not {dataset!r}")
+    if dataset == "mnist-validation":
+        return validation(mnist(data_dir, progressbar))
+    raise DataError("the data set must be mnist, mnist-validation, digits or the path of an .npz, "
+                    f"not {dataset!r}")
 
 
 def digits():
@@ -96,6 +100,12 @@ def mnist(data_dir=None, progressbar=False):
     x_train, y_train, x_test, y_test = arrays
     return Data("mnist", x_train.reshape(len(x_train), -1), y_train.astype(np.int64),
                 x_test.reshape(len(x_test), -1), y_test.astype(np.int64), (28, 28))
+
+
+def validation(data, N=10_000):
+    """The same with the last N training examples in the place of the test set, to choose settings by."""
+    return replace(data, name=f"{data.name}-validation", x_train=data.x_train[:-N], y_train=data.y_train[:-N],
+                   x_test=data.x_train[-N:], y_test=data.y_train[-N:])
 
 
 def read_npz(path):

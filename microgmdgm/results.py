@@ -24,7 +24,8 @@ PAPER_TABLE_1 = {  # fractions: mean and SD over ten runs on MNIST
     "gm-dgm": {"accuracy_labelled_classes": (0.937, 0.019), "accuracy_unlabelled_classes": (0.874, 0.045),
                "accuracy": (0.907, 0.020)},
 }
-TITLES = {"m2": "M2", "gm-dgm": "GM-DGM", "mnist": "MNIST", "digits": "digits"}
+TITLES = {"m2": "M2", "gm-dgm": "GM-DGM", "mnist": "MNIST",
+          "mnist-validation": "MNIST (validation)", "digits": "digits"}
 ROWS = (  # figure of a run, title of its row
     (None, "The paper's protocol: slots named by test labels"),
     ("accuracy_labelled_classes", "labelled classes"),
@@ -233,7 +234,7 @@ def as_text(dataset, models):
         lines.append(title if cells is None else f"  {title:<34}" + "".join(f"{cell:>16}" for cell in cells))
     counts = ", ".join(f"{TITLES[name]} {len(summary['runs'])}" for name, summary in models.items())
     lines.append(f"Paper: MNIST, 10 runs each.  Ours: {TITLES.get(dataset, dataset)}, runs: {counts}, "
-                 "last epoch, test set.")
+                 "last epoch, held-out data.")
     heads, rows = seed_rows(models)
     lines += ["", f"{heads[0]:<20}" + "".join(f"{head:>9}" for head in heads[1:])]
     lines += [f"{cells[0]:<20}" + "".join(f"{cell:>9}" for cell in cells[1:]) for cells in rows]

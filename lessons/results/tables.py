@@ -17,6 +17,7 @@ README = HERE.parent.parent / "README.md"
 sys.path.insert(0, str(README.parent))
 
 from tests import real_cases as cases
+from tests.benchmarks import report
 
 
 def summary(folder):
@@ -102,18 +103,25 @@ def paper_recipe():
             cells.append(f"{np.mean([m['slots_used'] for m in here]):.0f}")
         rows.append([str(epoch), *cells, PUBLIC.get(epoch, "")])
     heads = [f"{TITLES[model]}, {figure}" for model in models for figure in ("overall", "never labelled", "slots")]
-    hours = [run["seconds"] / 60 for model in models.values() for run in model["runs"]]
+    minutes = [run["seconds"] / 60 for model in models.values() for run in model["runs"]]
     return markdown(["epoch", *heads, "public GMVAE logs, no labels"], rows) + (
         f"\n\nCommand: `{found['command']}`; {len(models['m2']['runs'])} runs of each model, two at a time on two cores "
-        f"({found['device']}, NumPy {found['versions']['numpy']}) with other work beside them: {min(hours):.0f} to "
-        f"{max(hours):.0f} minutes a run.")
+        f"({found['device']}, NumPy {found['versions']['numpy']}) with other work beside them: {min(minutes):.0f} to "
+        f"{max(minutes):.0f} minutes a run.")
 
 
 def _percent(values):
     return f"{100 * np.mean(values):.1f} ({100 * np.std(values, ddof=1):.1f})"
 
 
-TABLES = {"table1": table1, "facts": facts, "digits": digits, "real-cases": real_cases, "paper-recipe": paper_recipe, "settings": settings}
+def benchmark():
+    """A training step, ours and others'."""
+    result = json.loads((HERE / "benchmark" / "benchmark.json").read_text())
+    return f"{report.table(result)}\n\n{report.prose(result)}"
+
+
+TABLES = {"table1": table1, "facts": facts, "digits": digits, "real-cases": real_cases, "paper-recipe": paper_recipe,
+          "settings": settings, "benchmark": benchmark}
 
 
 def drawn(text):
