@@ -280,6 +280,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    if better := backend.better_kernels():
-        backend.restart_with(better)
     sys.exit(main())

@@ -5,9 +5,7 @@ program runs on NumPy, on CuPy, and under autograd's tracer.  Only this file kno
 """
 
 import ctypes
-import os
 import platform
-import sys
 from functools import cache, wraps
 
 import numpy as np
@@ -78,33 +76,11 @@ def device_name(xp=np):
     """The processor that xp computes on, in words."""
     if xp is not np:
         return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode()
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
-
-
-def _cpuinfo(name):
-    """What Linux says of the first core; empty elsewhere."""
     try:
         with open("/proc/cpuinfo") as lines:
-            return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
-    except OSError:
-        return ""
-
-
-def better_kernels():
-    """{variable: value} with which OpenBLAS would use AVX-512 where it does not though the processor has it:
-    up to 0.3.31 it takes a Zen 5 for a Haswell, at half the speed.  It chooses as NumPy is loaded, so that this
-    is for processes yet to start.  {} where there is nothing to better, or the user has chosen."""
-    from threadpoolctl import threadpool_info
-    needed = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
-    without = any(library.get("architecture") in ("Haswell", "Zen") for library in threadpool_info())
-    if without and needed <= set(_cpuinfo("flags").split()) and "OPENBLAS_CORETYPE" not in os.environ:
-        return {"OPENBLAS_CORETYPE": "SkylakeX"}
-    return {}
-
-
-def restart_with(variables):
-    """Start this program anew with these environment variables, in its own place."""
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **variables})
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def keep_freed_memory():

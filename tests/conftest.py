@@ -8,8 +8,6 @@ from microgmdgm import backend
 from microgmdgm.batches import Batch
 from microgmdgm.models import Model
 
-os.environ.update(backend.better_kernels())  # of the programs and workers that tests start, as run_mnist.py starts
-
 
 def needs_mnist(test):
     """Skipped where MNIST is not at hand; `pytest -m mnist` runs these alone."""

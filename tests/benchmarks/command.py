@@ -14,7 +14,7 @@ from microgmdgm.backend import device_name
 from microgmdgm.files import whole, write_json
 from microgmdgm.pages import png
 from . import heat
-from .contenders import BETTER, EXACT, OURS, PRODUCTS, SPARSE, threads
+from .contenders import EXACT, OURS, PRODUCTS, SPARSE, threads
 from .ours import Product
 from .problem import model_of, noise_images, problem_of, sharp, task_of
 from .report import curves, prose, table
@@ -64,9 +64,9 @@ def measure(rounds, curve_rounds):
     """All heats.     -> what benchmark.json holds, but for the command"""
     model, task = model_of(15), task_of(noise_images(), np.random.default_rng(0))
     say("a sharp q(y|x)")
-    with Worker(BETTER | threads(1)) as ask:  # the same bits whatever the number of threads
+    with Worker(threads(1)) as ask:  # the same bits whatever the number of threads
         sparse, made = ask(sharp, model)
-        blas = next((pool for pool in ask(threadpool_info) if pool["user_api"] == "blas"), {})
+    blas = next((pool for pool in threadpool_info() if pool["user_api"] == "blas"), {})
     versions = {}
     for name in ("numpy", "torch", "jax"):
         try:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from microgmdgm.backend import better_kernels
-
 
 @dataclass(frozen=True)
 class Contender:
@@ -27,17 +25,14 @@ def threads(N):
 
 
 KEEP_FREED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
-BETTER = better_kernels()  # as run_mnist.py starts
 WITHOUT = {"keep": False}
 
 OURS = {
-    "ours": Contender("microgmdgm", "ours", "Ours", environment=BETTER),
-    "ours-1": Contender("microgmdgm, one thread", "ours", "Ours", environment=BETTER | threads(1)),
-    "ours-default": Contender("microgmdgm without `keep_freed_memory()`", "ours", "Ours", WITHOUT, BETTER),
-    "ours-malloc": Contender("microgmdgm without it, `MALLOC_…` set", "ours", "Ours", WITHOUT, BETTER | KEEP_FREED),
+    "ours": Contender("microgmdgm", "ours", "Ours"),
+    "ours-1": Contender("microgmdgm, one thread", "ours", "Ours", environment=threads(1)),
+    "ours-default": Contender("microgmdgm without `keep_freed_memory()`", "ours", "Ours", WITHOUT),
+    "ours-malloc": Contender("microgmdgm without it, `MALLOC_…` set", "ours", "Ours", WITHOUT, KEEP_FREED),
 }
-if BETTER:
-    OURS["ours-as-loaded"] = Contender("microgmdgm without `better_kernels()`", "ours", "Ours")
 
 EXACT = {
     **OURS,
@@ -51,5 +46,5 @@ EXACT = {
 SPARSE = {**OURS, "torch-pairs": Contender("PyTorch, the same pairs", "peers_torch", "Pairs")}
 PRODUCTS = {  # of one of ours: a matrix product in the same environment
     name: Contender("a product", "ours", "Product", environment=OURS[name].environment)
-    for name in OURS if name in ("ours", "ours-1", "ours-as-loaded")
+    for name in ("ours", "ours-1")
 }

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 SUMS = {"exact": "exact sum over y", "sparse": "sparse sum"}
-SHORT = {"ours": "as it comes", "ours-1": "one thread", "ours-as-loaded": "without `better_kernels()`"}
+SHORT = {"ours": "as it comes", "ours-1": "one thread"}
 
 
 def table(result):
