@@ -97,9 +97,9 @@ def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y):
         u = uniform(U)
         pairs = U * (model.K if sum_over_y == "exact" else recipe.top + 1) + L
         eps = normal(recipe.samples * pairs, model.Z)
-    if recipe.gamma and task.image_shape:
+    if recipe.maps and task.image_shape:
         images = xp.reshape(grey, (R, N, *task.image_shape))
-        maps = affine_maps(2 * uniform(N + U, 6) - 1, task.image_shape)
+        maps = affine_maps(recipe.maps * (2 * uniform(N + U, 6) - 1), task.image_shape)
         tx, t2x = affine(images, maps[:, :N]), affine(images[:, :U], maps[:, N:])
         tx, t2x = (xp.take(a, task.pixels, axis=-1) for a in (tx, t2x))
     elif recipe.gamma:

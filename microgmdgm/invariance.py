@@ -1,12 +1,13 @@
 """What the fast recipe adds to Eq. 2: q(y|x) should not change under small changes of x,
 and should use all classes as often as the prior says.
 
-    −γ [ ½ CE(q(·|tx), q(·|t′x)) + ½ CE(q(·|t′x), q(·|tx)) + CE(q(·|tx), q(·|tx + r))
-         + β KL(mean q(y|·) ‖ p(y)) ]
+    −γ [ c (½ CE(q(·|tx), q(·|t′x)) + ½ CE(q(·|t′x), q(·|tx)))      consistency
+         + s CE(q(·|tx), q(·|tx + r))                               smoothness
+         + β KL(mean q(y|·) ‖ p(y)) ]                               balance
 
-t and t′ are random maps of the image (`data.affine`); r is the small change to which q(y|tx)
-is most sensitive, the virtual adversarial direction of Miyato et al. (2018).  In clustering:
-Hu et al. (2017), IMSAT.  The last term is the aggregate part of KL(q(y|x) ‖ p(y)) of Eq. 10.
+with c = s = 1.  t and t′ are random maps of the image (`augmentation.affine`); r is the small change to
+which q(y|tx) is most sensitive, the virtual adversarial direction of Miyato et al. (2018).  In
+clustering: Hu et al. (2017), IMSAT.  The last term is the aggregate part of KL(q(y|x) ‖ p(y)) of Eq. 10.
 """
 
 from .backend import namespace
@@ -14,7 +15,7 @@ from .distributions import cross_entropy
 from .models import log_prior, log_q_y
 
 
-def consistency(log_q, log_q2):
+def agreement(log_q, log_q2):
     """Mean over rows of CE(q, q2).     (…,N,K), (…,N,K) -> (…)"""
     xp = namespace(log_q2)
     ce, ce_pullback = cross_entropy(log_q, log_q2)
@@ -48,20 +49,20 @@ def adversarial(layers, log_q, *, x, d, length):
 
 
 def invariance(log_q, log_q2, log_q_r, *, target, prior):
-    """The cross-entropies in the brackets above, and KL(mean q ‖ p(y)), which has weight β.
-    log q(y|tx), log q(y|t′x), log q(y|tx + r), each (…,N,K) -> (…), (…)
+    """Consistency, smoothness and balance, as above, without their weights.
+    log q(y|tx), log q(y|t′x), log q(y|tx + r), each (…,N,K) -> (…), (…), (…)
     Adversarial training moves q(·|tx + r) towards a constant, the present log q(y|tx), target (…,N,K)."""
     xp, N = namespace(log_q), log_q.shape[-2]
-    there, there_pullback = consistency(log_q, log_q2)
-    back, back_pullback = consistency(log_q2, log_q)
-    around, around_pullback = consistency(target, log_q_r)
+    there, there_pullback = agreement(log_q, log_q2)
+    back, back_pullback = agreement(log_q2, log_q)
+    around, around_pullback = agreement(target, log_q_r)
     kl, balance_pullback = balance(xp.concat([log_q, log_q2], axis=-2), prior=prior)
 
     def pullback(dterms):
-        dce, dkl = dterms
+        dce, daround, dkl = dterms
         dq, dq2 = there_pullback(0.5 * dce)
         dq2_back, dq_back = back_pullback(0.5 * dce)
-        _, dq_r = around_pullback(dce)
+        _, dq_r = around_pullback(daround)
         dboth = balance_pullback(dkl)
         return dq + dq_back + dboth[..., :N, :], dq2 + dq2_back + dboth[..., N:, :], dq_r
-    return (0.5 * there + 0.5 * back + around, kl), pullback
+    return (0.5 * there + 0.5 * back, around, kl), pullback

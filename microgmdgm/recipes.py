@@ -17,13 +17,17 @@ class Recipe:
     classifier_decay_from: float = 1.0  # the share of them after which it falls, linearly to 0
     decay_from: float = 1.0         # the same for learning_rate and the epochs on all of the model
     alpha: float = 0.1              # weight of the labels in Eq. 2, whose terms are means
-    gamma: float = 0.0              # weight of invariance and balance
-    beta: float = 8.0               # weight of balance within them
+    maps: float = 0.0               # size of the random maps of images; at 1 as in `augmentation`
+    gamma: float = 0.0              # weight of what `invariance` adds, and within it of
+    consistency: float = 1.0        # … q(y|x) under two maps,
+    smoothness: float = 1.0         # … the adversarial term,
+    beta: float = 8.0               # … balance
     gamma_held: float = 0.0         # the share of the epochs for which γ is held
     gamma_gone: float = 0.0         # the share of the epochs at which it has fallen to gamma_end
     gamma_end: float = 0.0
     noise: float = 0.0              # σ of what t(x) adds to a row of a table, as a share of the root mean square of x
     adversarial_length: float = 0.22  # of r, as a share of the mean length of x: 2.0 on MNIST
+    q_from_bound: bool = True       # whether q(y|x) learns from the bound too
     sum_over_y: str = "exact"       # or sparse
     exact_epochs: int = 0           # the sparse sum is exact for so many epochs on the whole model: see marginal.py
     top: int = 1                    # the most probable classes that the sparse sum takes beside its sample
@@ -68,7 +72,7 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
                minimum_sd=0.1)
 FAST = Recipe("fast", epochs=5, classifier_epochs=10, classifier_rate=2e-3, classifier_decay_from=0.3,
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
-              alpha=10.0, gamma=50.0, gamma_held=0.5, gamma_gone=0.8, sum_over_y="sparse", minimum_sd=0.1,
+              alpha=10.0, maps=1.0, gamma=50.0, gamma_held=0.5, gamma_gone=0.8, sum_over_y="sparse", minimum_sd=0.1,
               output_sd=1e-3)
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.

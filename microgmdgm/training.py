@@ -21,9 +21,11 @@ class Diverged(ArithmeticError):
     """The bound has become NaN or infinite."""
 
 
-def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choose, perturb, decay=None):
-    """What is maximised: Eq. 2, less γ times invariance and balance, less ½ Σ decay θ², the prior on
-    the weights.     θ (…,P), decay (P,) -> {term: (…)}, of which "objective" is the sum, and its pullback to θ
+def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, weights, choose, perturb, decay=None,
+                       q_from_bound=True):
+    """What is maximised: Eq. 2, less γ times what `invariance` adds, with its weights (c, s, β), less
+    ½ Σ decay θ², the prior on the weights.  Without q_from_bound q(y|x) learns nothing from L(x).
+    θ (…,P), decay (P,) -> {term: (…)}, of which "objective" is the sum, and its pullback to θ
     choose(log q) gives the pairs of the sum over y (None leaves the bound out, for q(y|x) alone);
     perturb(layers, log q, tx) gives the adversarial r and its target."""
     xp = namespace(theta)
@@ -48,9 +50,9 @@ def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choos
         tx_u = batch.tx[..., :U, :]
         r, target = perturb(layers, log_q_u, tx_u)
         log_q_r, r_pullback = log_q_y(layers, tx_u + r, wrt="W")
-        (terms["invariance"], terms["balance"]), invariance_pullback = invariance(
-            log_q_u, log_q[..., N:, :], log_q_r, target=target, prior=model.prior)
-        value = value - gamma * (terms["invariance"] + beta * terms["balance"])
+        added, invariance_pullback = invariance(log_q_u, log_q[..., N:, :], log_q_r, target=target, prior=model.prior)
+        terms |= zip(("consistency", "smoothness", "balance"), added)
+        value = value - gamma * sum(weight * term for weight, term in zip(weights, added))
     if decay is not None:
         value = value - 0.5 * xp.sum(decay * theta * theta, axis=-1)
     terms["objective"] = value
@@ -58,11 +60,13 @@ def value_and_pullback(model, layout, theta, batch, *, alpha, gamma, beta, choos
     def pullback(d):
         if choose:
             dparams, dlog_q_x = eq2_pullback((d, d, alpha * d))
+            if not q_from_bound:
+                dlog_q_x = xp.concat([xp.zeros_like(log_q_u), dlog_q_x[..., U:, :]], axis=-2)
         else:
             dparams, dlog_q_l = {}, label_pullback(alpha * d[..., None] / max(L, 1))
             dlog_q_x = xp.concat([xp.zeros_like(log_q_u), dlog_q_l], axis=-2)
         if gamma:
-            dq, dq2, dq_r = invariance_pullback((-gamma * d, -gamma * beta * d))
+            dq, dq2, dq_r = invariance_pullback([-gamma * weight * d for weight in weights])
             dlog_q_x = xp.concat([dlog_q_x[..., :U, :] + dq, dlog_q_x[..., U:, :], dq2], axis=-2)
             dparams = add(dparams, {"q(y|x)": r_pullback(dq_r)[0]})
         dparams = add(dparams, {"q(y|x)": q_pullback(dlog_q_x)[0]})
@@ -129,8 +133,9 @@ def run_epoch(state, model, recipe, task):
             return r, log_q
         terms, pullback = value_and_pullback(
             model, layout, theta, batch, alpha=recipe.alpha if L else 0.0,
-            gamma=recipe.gamma_at(progress if joint else 0.0) if U else 0.0, beta=recipe.beta,
-            choose=choose if joint else None, perturb=perturb, decay=decay)
+            gamma=recipe.gamma_at(progress if joint else 0.0) if U else 0.0,
+            weights=(recipe.consistency, recipe.smoothness, recipe.beta),
+            choose=choose if joint else None, perturb=perturb, decay=decay, q_from_bound=recipe.q_from_bound)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)

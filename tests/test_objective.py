@@ -15,7 +15,8 @@ from microgmdgm.models import log_q_y
 from .conftest import MODELS, random_batch, random_theta, small_model
 
 
-def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0, r=None, target=None):
+def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0, r=None, target=None,
+                       weights=(1.5, 0.5, 4.0), q_from_bound=True):
     """θ -> (objective, pullback), with every random choice fixed."""
     def choose(log_q):
         shape = np.zeros((*batch.u.shape, model.K))
@@ -24,9 +25,9 @@ def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0,
 
     def function(theta):
         terms, pullback = training.value_and_pullback(
-            model, model.layout, theta, batch, alpha=alpha, gamma=gamma, beta=4.0, choose=choose if joint else None,
-            perturb=lambda *_: (r, target),
-            decay=0.1 * model.layout.kernels(np.zeros(1)))
+            model, model.layout, theta, batch, alpha=alpha, gamma=gamma, weights=weights,
+            choose=choose if joint else None, perturb=lambda *_: (r, target),
+            decay=0.1 * model.layout.kernels(np.zeros(1)), q_from_bound=q_from_bound)
         return terms["objective"], pullback
     return function
 
@@ -72,6 +73,34 @@ def test_adversarial_direction_is_the_gradient_of_the_divergence():
     np.testing.assert_allclose(r, 0.7 * slope / np.linalg.norm(slope, axis=-1, keepdims=True), rtol=1e-6, atol=1e-7)
 
 
+def test_q_can_be_kept_from_the_bound():
+    """The gradient of L(x) to q(y|x) is left out, that of the labels and of all other networks is not."""
+    rng = np.random.default_rng(1)
+    model = small_model()
+    batch, theta = random_batch(model, rng), random_theta(model, rng)
+
+    def gradient(alpha, q_from_bound):
+        function = objective_of_theta(model, batch, gamma=0.0, alpha=alpha, q_from_bound=q_from_bound)
+        return function(theta)[1](np.ones(()))
+    here = model.layout.span("q(y|x)")
+    prior = gradient(0.0, False)[here]
+    labels = gradient(2.0, True)[here] - gradient(0.0, True)[here]
+    np.testing.assert_allclose(gradient(2.0, False)[here] - prior, labels, atol=1e-12)
+    assert np.abs(labels).max() > 0.01 and np.abs(gradient(0.0, True)[here] - prior).max() > 0.01
+    np.testing.assert_allclose(prior, -0.1 * (model.layout.kernels(np.zeros(1)) * theta)[here], atol=1e-12)
+    np.testing.assert_array_equal(np.delete(gradient(2.0, False), here), np.delete(gradient(2.0, True), here))
+
+
+def test_the_augmented_posterior_alone():
+    """With maps and γ = 0 q(y|x) sees a map of x, which the bound explains as it is."""
+    digits, rngs = data.digits(), [np.random.default_rng(0)]
+    recipe = replace(recipes.FAST_SMALL, gamma=0.0)
+    task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
+    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, joint=True))
+    assert set(np.unique(batch.x)) == {0, 1} and len(np.unique(batch.tx)) > 1000
+    assert batch.tx.shape == batch.x.shape and batch.d is None
+
+
 def tiny_task(rngs, recipe, labelled=(0, 1, 2, 8, 9), labels=10):
     digits = data.digits()
     task = batches.Task.prepare(digits, labelled, labels, rngs, recipe.minimum_sd)
@@ -86,7 +115,8 @@ def test_ten_steps_of_adam_raise_the_objective_as_recorded():
     model = small_model()
     batch = random_batch(model, rng)
     target, _ = log_softmax(rng.standard_normal((5, model.K)))
-    function = objective_of_theta(model, batch, gamma=1.0, r=rng.standard_normal(batch.t2x.shape), target=target)
+    function = objective_of_theta(model, batch, gamma=1.0, weights=(1.0, 1.0, 4.0), target=target,
+                                  r=rng.standard_normal(batch.t2x.shape))
     theta = random_theta(model, rng)
     adam, curve = Adam.like(theta), []
     for _ in range(10):

@@ -24,7 +24,7 @@ class Ours:
         """-> the objective (1,) and its gradient (1,P)"""
         problem = self.problem
         terms, pullback = value_and_pullback(
-            problem.model, problem.model.layout, self.theta, self.batch, alpha=problem.alpha, gamma=0.0, beta=0.0,
+            problem.model, problem.model.layout, self.theta, self.batch, alpha=problem.alpha, gamma=0.0, weights=(),
             choose=lambda log_q: choose(log_q, self.batch, problem.sum_over_y), perturb=None, decay=self.decay)
         return terms["objective"], pullback(np.ones_like(terms["objective"]))
 
