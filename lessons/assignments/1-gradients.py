@@ -84,7 +84,8 @@ rows = check_pullback(sum_of_squares, np.random.default_rng(0).standard_normal((
 # An example $x$ is a row of $D$ real numbers $x_d$; $N$ examples are an array $(N,D)$. Under a Gaussian with means
 # $\mu_d$ and variances $\sigma_d^2$ the log-density of an example is
 #
-# $$\log\mathcal N(x;\mu,\sigma^2)=-\tfrac12\sum_{d=1}^D\Big[\log2\pi+\log\sigma_d^2+\frac{(x_d-\mu_d)^2}{\sigma_d^2}\Big].$$
+# $$\log\mathcal N(x;\mu,\sigma^2)
+# =-\tfrac12\sum_{d=1}^D\Big[\log2\pi+\log\sigma_d^2+\frac{(x_d-\mu_d)^2}{\sigma_d^2}\Big].$$
 #
 # `mu` holds $\mu$ and `logvar` holds $\log\sigma^2$, the logarithm of the *variance*; both are $(N,D)$, like `x`. Write
 # `gaussian(mu, logvar, *, x)`. Its value has the shape $(N,)$, and its pullback returns `dmu` and `dlogvar`.
@@ -220,7 +221,7 @@ def test_far_logits(bernoulli):
         gradient = pullback(np.ones(3))
     gradient = gradient[0] if isinstance(gradient, tuple) else gradient
     assert np.allclose(value, [-1000, -1000, 0]), "the value at logits of ±1000: -1000 where x is the other one, else 0"
-    assert np.allclose(np.abs(gradient).ravel(), [1, 1, 0]), "the gradient at logits of ±1000: its size must be 1, 1 and 0"
+    assert np.allclose(np.abs(gradient).ravel(), [1, 1, 0]), "the gradient at logits of ±1000: its size is 1, 1 and 0"
 
 # %% [raw]
 # # END TESTS
@@ -510,7 +511,8 @@ def test_far_logits(log_q_y):
 digits, rng = data.load("digits"), np.random.default_rng(0)
 chosen, y = data.hide_labels(digits.y_train, range(10), 10, rng)
 x, x_test = digits.x_train[chosen] / 16, digits.x_test / 16
-layers = [sd * rng.standard_normal(shape) for sd, shape in ((0.15, (64, 32)), (0, (1, 32)), (0.2, (32, 10)), (0, (1, 10)))]
+sizes = (0.15, (64, 32)), (0, (1, 32)), (0.2, (32, 10)), (0, (1, 10))  # standard deviation at the start, shape
+layers = [sd * rng.standard_normal(shape) for sd, shape in sizes]
 eta, accuracy = 0.5, []
 for step in range(200):
     log_q, pullback = log_q_y(layers, x)
@@ -541,8 +543,8 @@ print(f"after the last step {accuracy[-1]:.1f} %")
 # %% [markdown]
 # If the ½ is left out of the value and of the pullback, the pullback is the right gradient of the wrong value:
 # `check_pullback` compares it with derivatives of *that* value and finds no difference. The same holds for a $\sigma$
-# that is computed as $e^{\texttt{logvar}}$, or a forgotten $\log2\pi$. What finds it is a fact about the density itself:
-# scipy's value, or that the density integrates to 1.
+# that is computed as $e^{\texttt{logvar}}$, or a forgotten $\log2\pi$. What finds it is a fact about the density
+# itself: scipy's value, or that the density integrates to 1.
 #
 # *Marks: 1 for a consistent mistake with the reason, 1 for a test of the value.*
 

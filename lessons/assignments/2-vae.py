@@ -201,7 +201,7 @@ def test_integral(standard_gaussian_kl):
     expected = [sum(integral(m, s) for m, s in zip(*row)) for row in zip(mu, np.sqrt(np.exp(logvar)))]
     found, _ = standard_gaussian_kl(mu, logvar)
     assert np.all(np.asarray(found) > 0), "the KL: it must be positive where q(z|x) is not the prior"
-    assert np.allclose(found, expected), "the KL: the integral of q (log q - log p) over z, summed over dimensions, differs"
+    assert np.allclose(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
 
 # %% [raw]
 # # END TESTS
@@ -527,10 +527,10 @@ plt.show()
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# With a KL of 0 $q(z|x)$ is the prior for every image, $z$ says nothing of $x$, and the best that the decoder can draw is
-# the mean image: each pixel with its frequency in the data. The bound is then $\log p(x)$ of independent pixels. At the
-# start the decoder cannot yet turn $z$ into anything useful, so that telling about $x$ costs nats and buys none; the
-# mean image buys most at no cost.
+# With a KL of 0 $q(z|x)$ is the prior for every image, $z$ says nothing of $x$, and the best that the decoder can draw
+# is the mean image: each pixel with its frequency in the data. The bound is then $\log p(x)$ of independent pixels. At
+# the start the decoder cannot yet turn $z$ into anything useful, so that telling about $x$ costs nats and buys none;
+# the mean image buys most at no cost.
 #
 # *Marks: 1 for the mean image or independent pixels, 1 for the cost without a gain.*
 
@@ -549,19 +549,19 @@ plt.show()
 # %% [markdown]
 # ## Written question 2
 #
-# Suppose the KL is left out of the objective, and the rest stays. What happens to $\sigma^2(x)$, to the reconstructions,
-# and to the images made up from $z\sim p(z)$? Is what you have then still a bound on $\log p(x)$? Say why. You may
-# try it. (Five or six sentences.)
+# Suppose the KL is left out of the objective, and the rest stays. What happens to $\sigma^2(x)$, to the
+# reconstructions, and to the images made up from $z\sim p(z)$? Is what you have then still a bound on $\log p(x)$? Say
+# why. You may try it. (Five or six sentences.)
 
 # %% [raw]
 # # BEGIN SOLUTION
 
 # %% [markdown]
 # Noise in $z$ only harms the reconstruction, so that $\sigma^2(x)$ shrinks towards 0, and $\mu(x)$ spreads out so that
-# images are told apart more easily. The reconstructions get sharper. Nothing keeps the $\mu(x)$ near the prior any more:
-# samples $z\sim p(z)$ fall into places where the decoder was never trained, and the images made up get worse. It is no
-# bound: $\mathbb E_q[\log p(x|z)]$ is the bound *plus* the KL, and where the KL is larger than what the bound loses it
-# lies above $\log p(x)$.
+# images are told apart more easily. The reconstructions get sharper. Nothing keeps the $\mu(x)$ near the prior any
+# more: samples $z\sim p(z)$ fall into places where the decoder was never trained, and the images made up get worse. It
+# is no bound: $\mathbb E_q[\log p(x|z)]$ is the bound *plus* the KL, and where the KL is larger than what the bound
+# loses it lies above $\log p(x)$.
 #
 # *Marks: 1 for σ² and reconstructions, 1 for samples, 1 for why it is no bound.*
 

@@ -62,8 +62,8 @@ from microgmdgm.parameters import add
 # $0,\dots,K-1$, and a latent $z$, a row of $Z$ numbers:
 # $p(x,y,z)=p(x|y,z)\,p(y)\,p(z)$ with $p(z)=\mathcal N(0,I)$ and the prior $p(y)=\pi_y$, in code `prior[y]`. The
 # encoders are $q(y|x)$, a classifier, and $q(z|x,y)=\mathcal N(z;\mu,\sigma^2)$ with $\mu$ and $\sigma^2$ computed from
-# $x$ and $y$. The weights of the three networks come in a dictionary `params` with the keys `"q(y|x)"`, `"q(z|x,y)"` and
-# `"p(x|y,z)"`.
+# $x$ and $y$. The weights of the three networks come in a dictionary `params` with the keys `"q(y|x)"`, `"q(z|x,y)"`
+# and `"p(x|y,z)"`.
 
 # %% [raw]
 # # BEGIN QUESTION
@@ -142,8 +142,8 @@ def test_scipy(entropy):
 # $$L(x,y)=\log p(x|y,z)-\mathrm{KL}(q(z|x,y)\,\|\,p(z))+\log p(y).$$
 #
 # Write `bound_given_y(params, *, x, y, eps, prior)`, with `prior` $(K,)$, an array. The value is $(P,)$. The pullback
-# returns one dictionary of gradients, with the keys `"q(z|x,y)"` and `"p(x|y,z)"` and lists like those in `params`; what
-# is left out counts as 0. Of the package you need
+# returns one dictionary of gradients, with the keys `"q(z|x,y)"` and `"p(x|y,z)"` and lists like those in `params`;
+# $q(y|x)$ has no part in it. Of the package you need
 #
 # - `class_mlp(layers, x, y=y)`: a network that sees each row of `x` and its class; the value is its output, and its
 #   pullback returns `dlayers` and `dx`. The decoder is the same with $z$ in place of $x$; it gives logits;
@@ -282,7 +282,7 @@ def test_one_hot(unlabelled_bound):
     L_xy = np.random.default_rng(1).standard_normal((3, 3))
     value, _ = unlabelled_bound(np.where(np.eye(3), 0.0, -700.0), L_xy)
     assert np.shape(value) == (3,), "the bound: one number for each image, shape (N,)"
-    assert np.allclose(value, np.diag(L_xy)), "the bound: where q(y|x) is sure of a class it must be L(x,y) of that class"
+    assert np.allclose(value, np.diag(L_xy)), "the bound: where q(y|x) is sure of a class it is L(x,y) of that class"
 
 # %%
 def test_gradients(unlabelled_bound):
@@ -301,7 +301,7 @@ def test_best_q(unlabelled_bound):
     L_xy = np.random.default_rng(3).standard_normal((4, 3))
     value, _ = unlabelled_bound(log_softmax(L_xy, axis=1), L_xy)
     assert np.allclose(value, logsumexp(L_xy, axis=1)), \
-        "the bound: with q(y|x) proportional to e^L(x,y) it must be log of the sum of e^L(x,y) over y, its largest value"
+        "the bound: with q(y|x) proportional to e^L(x,y) it is log of the sum of e^L(x,y) over y, its largest value"
 
 # %% [raw]
 # # END TESTS
@@ -376,8 +376,8 @@ def test_two_means(objective, bound_given_y, unlabelled_bound):
     x, y_l = rng.integers(0, 2, (6, 5)).astype(float), np.array([0, 2])
     eps_u, eps_l = rng.standard_normal((12, 2)), rng.standard_normal((2, 2))
     value, _ = objective(params, x_u=x[:4], x_l=x[4:], y_l=y_l, eps_u=eps_u, eps_l=eps_l, alpha=0.0, prior=prior)
-    L_xy = np.stack([bound_given_y(params, x=x[:4], y=np.full(4, y), eps=eps_u[y::3], prior=prior)[0] for y in range(3)])
-    L_x, _ = unlabelled_bound(log_q_y(params["q(y|x)"], x[:4])[0], L_xy.T)
+    L_xy = [bound_given_y(params, x=x[:4], y=np.full(4, y), eps=eps_u[y::3], prior=prior)[0] for y in range(3)]
+    L_x, _ = unlabelled_bound(log_q_y(params["q(y|x)"], x[:4])[0], np.stack(L_xy, axis=1))
     L_l, _ = bound_given_y(params, x=x[4:], y=y_l, eps=eps_l, prior=prior)
     assert np.shape(value) == (), "the objective: it must be one number"
     assert np.allclose(value, L_x.mean() + L_l.mean()), \
@@ -524,7 +524,7 @@ def test_collapse(without_labels):
 def test_labels(with_labels):
     import numpy as np
     assert with_labels[-1, 0] > -27, "L(x): with labels, at the end, it must come above -27 nats"
-    assert 1.5 < with_labels[-1, 1] <= np.log(10), "I(x;y): with labels, at the end, it must lie between 1.5 and log 10 nats"
+    assert 1.5 < with_labels[-1, 1] <= np.log(10), "I(x;y): with labels it must end between 1.5 and log 10 nats"
 
 # %%
 # HIDDEN
@@ -564,20 +564,20 @@ plt.show()
 # %% [markdown]
 # ## Written question 1
 #
-# Describe both panels of your figure. Then explain in your own words why, without labels, $q(y|x)$ ends at the prior and
-# stays there: what do the $L(x,y)$ of an image look like for the different classes at the start, which $q(y|x)$ is then
-# the best, and what does that $q(y|x)$ teach the decoder? (Five to seven sentences.)
+# Describe both panels of your figure. Then explain in your own words why, without labels, $q(y|x)$ ends at the prior
+# and stays there: what do the $L(x,y)$ of an image look like for the different classes at the start, which $q(y|x)$ is
+# then the best, and what does that $q(y|x)$ teach the decoder? (Five to seven sentences.)
 
 # %% [raw]
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# The bounds of both runs rise alike and end within about a nat of each other; $I(x;y)$ rises towards $\log 10$ with labels
-# and stays near 0 without. At the start the decoder's use of $y$ has nothing to do with the digit, so that the
-# $L(x,y)$ of an image are about equal for all $y$. Then $L(x)$ is about $L(x,y)+H(q(y|x))$, and the uniform $q(y|x)$, which is
-# the prior here, is the best. Under it every image trains the decoder with every class alike, so that the decoder gets
-# no reason to tell classes apart, and the $L(x,y)$ stay equal. No small step out of this is a gain: $z$ tells meanwhile
-# what $y$ could have told, at the same price.
+# The bounds of both runs rise alike and end within about a nat of each other; $I(x;y)$ rises towards $\log 10$ with
+# labels and stays near 0 without. At the start the decoder's use of $y$ has nothing to do with the digit, so that the
+# $L(x,y)$ of an image are about equal for all $y$. Then $L(x)$ is about $L(x,y)+H(q(y|x))$, and the uniform $q(y|x)$,
+# which is the prior here, is the best. Under it every image trains the decoder with every class alike, so that the
+# decoder gets no reason to tell classes apart, and the $L(x,y)$ stay equal. No small step out of this is a gain: $z$
+# tells meanwhile what $y$ could have told, at the same price.
 #
 # *Marks: 1 for the figure, 1 for equal L(x,y) and the uniform q as the best, 1 for the decoder and the fixed point.*
 
@@ -604,10 +604,10 @@ plt.show()
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# No: $\log10$ says that the answers are sure and the ten classes equally common, whatever they group; ten thicknesses of
-# the stroke would do. No again: $I(x;y)$ is a property of $q(y|x)$, not of the decoder. A classifier that always answers
-# with the prior, or with one class, has $I=0$ also beside a decoder that draws ten different digits, for example one
-# taken from a model trained with labels.
+# No: $\log10$ says that the answers are sure and the ten classes equally common, whatever they group; ten thicknesses
+# of the stroke would do. No again: $I(x;y)$ is a property of $q(y|x)$, not of the decoder. A classifier that always
+# answers with the prior, or with one class, has $I=0$ also beside a decoder that draws ten different digits, for
+# example one taken from a model trained with labels.
 #
 # *Marks: 1 each.*
 

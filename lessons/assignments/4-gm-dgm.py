@@ -59,11 +59,11 @@ from microgmdgm.parameters import add
 # value and `pullback`, which takes the gradient with respect to the value and returns those with respect to the
 # arguments before the `*`.
 #
-# **The model.** An image $x$, a row of $X$ pixels that are on or off, comes about in three steps (Eq. 3–6 of the paper):
-# a class $y$, one of $0,\dots,K-1$, from $p(y)=\pi_y$, in code `prior[y]`; a latent $z$, a row of $Z$ numbers, from the
-# Gaussian of that class, $p(z|y)=\mathcal N(z;\mu_y,\sigma_y^2)$; and the pixels from $p(x|z)$, a Bernoulli density whose
-# logits a network computes from $z$ alone. The encoders are $q(y|x)$ and $q(z|x,y)=\mathcal N(z;\mu,\sigma^2)$, with
-# $\mu$ and $\sigma^2$ computed from $x$ and $y$.
+# **The model.** An image $x$, a row of $X$ pixels that are on or off, comes about in three steps (Eq. 3–6 of the
+# paper): a class $y$, one of $0,\dots,K-1$, from $p(y)=\pi_y$, in code `prior[y]`; a latent $z$, a row of $Z$ numbers,
+# from the Gaussian of that class, $p(z|y)=\mathcal N(z;\mu_y,\sigma_y^2)$; and the pixels from $p(x|z)$, a Bernoulli
+# density whose logits a network computes from $z$ alone. The encoders are $q(y|x)$ and
+# $q(z|x,y)=\mathcal N(z;\mu,\sigma^2)$, with $\mu$ and $\sigma^2$ computed from $x$ and $y$.
 
 # %% [raw]
 # # BEGIN QUESTION
@@ -138,7 +138,7 @@ def test_integral(gaussian_kl):
     expected = [sum(integral(*each) for each in zip(*row)) for row in zip(mu, sigma, mu0, sigma0)]
     found, _ = gaussian_kl(mu, logvar, mu0, logvar0)
     assert np.all(np.asarray(found) > 0), "the KL: it must be positive for different Gaussians"
-    assert np.allclose(found, expected), "the KL: the integral of q (log q - log p) over z, summed over dimensions, differs"
+    assert np.allclose(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
 
 # %% [raw]
 # # END TESTS
@@ -154,11 +154,12 @@ def test_integral(gaussian_kl):
 # %% [markdown]
 # ## Question 2: one Gaussian a class
 #
-# The prior of $z$ is a list of two learnt arrays: `p_z_given_y[0]` holds the means $\mu_y$ of all classes, `p_z_given_y[1]`
-# the $\log\sigma_y^2$, both $(K,Z)$. For $P$ pairs of an image and a class there are $\mu$ and $\log\sigma^2$ of
-# $q(z|x,y)$, `mu` and `logvar` $(P,Z)$, and the class `y` $(P,)$. Write `kl_z(p_z_given_y, mu, logvar, *, y)`: the value is
-# $\mathrm{KL}(q(z|x,y)\,\|\,p(z|y))$ of each pair, $(P,)$. The pullback returns a list of the two gradients $(K,Z)$,
-# then `dmu` and `dlogvar`. Mind that a class may occur in many pairs, or in none.
+# The prior of $z$ is a list of two learnt arrays: `p_z_given_y[0]` holds the means $\mu_y$ of all classes,
+# `p_z_given_y[1]` the $\log\sigma_y^2$, both $(K,Z)$. For $P$ pairs of an image and a class there are $\mu$ and
+# $\log\sigma^2$ of $q(z|x,y)$, `mu` and `logvar` $(P,Z)$, and the class `y` $(P,)$. Write
+# `kl_z(p_z_given_y, mu, logvar, *, y)`: the value is $\mathrm{KL}(q(z|x,y)\,\|\,p(z|y))$ of each pair, $(P,)$. The
+# pullback returns a list of the two gradients $(K,Z)$, then `dmu` and `dlogvar`. Mind that a class may occur in many
+# pairs, or in none.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -220,7 +221,7 @@ def test_other_class(kl_z, gaussian_kl):
     value, _ = kl_z([means, logvars], mu, logvar, y=np.array(y))
     for n, k in enumerate(y):
         expected, _ = gaussian_kl(mu[n:n + 1], logvar[n:n + 1], means[k:k + 1], logvars[k:k + 1])
-        assert np.allclose(value[n], expected[0]), "the KL to p(z|y): that of a pair must be your KL to its class's Gaussian"
+        assert np.allclose(value[n], expected[0]), "the KL to p(z|y): of a pair it is your KL to its class's Gaussian"
 
 # %% [raw]
 # # END TESTS
@@ -240,12 +241,12 @@ def test_other_class(kl_z, gaussian_kl):
 #
 # $$L(x,y)=\log p(x|z)-\mathrm{KL}(q(z|x,y)\,\|\,p(z|y))+\log p(y).$$
 #
-# Write `bound_given_y(params, *, x, y, eps, prior)`: `x` $(P,X)$, `y` $(P,)$, the noise `eps` $(P,Z)$, `prior` $(K,)$, an
-# array, and the value $(P,)$. `params` is a dictionary: `params["q(z|x,y)"]` are the weights of the encoder,
+# Write `bound_given_y(params, *, x, y, eps, prior)`: `x` $(P,X)$, `y` $(P,)$, the noise `eps` $(P,Z)$, `prior` $(K,)$,
+# an array, and the value $(P,)$. `params` is a dictionary: `params["q(z|x,y)"]` are the weights of the encoder,
 # `params["p(z|y)"]` is the list of question 2, and `params["p(x|z)"]` are the weights of the decoder. The pullback
 # returns one dictionary of gradients with these three keys. Of the package you need `class_mlp(layers, x, y=y)` for the
-# encoder, as in assignment 3, and `mlp(layers, z)` for the decoder, as in assignment 2; and `halves`, `reparameterise` and
-# `bernoulli`.
+# encoder, as in assignment 3, and `mlp(layers, z)` for the decoder, as in assignment 2; and `halves`, `reparameterise`
+# and `bernoulli`.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -346,17 +347,17 @@ def test_three_terms(bound_given_y, kl_z):
 # %% [markdown]
 # ## Question 4: cluster-and-label
 #
-# A value of the learnt $y$ is called a **slot**. Only the slots that had labels have a name; the paper names each slot by
-# the true class that is most common in it, and counts how many images are then right. Write three functions, without
+# A value of the learnt $y$ is called a **slot**. Only the slots that had labels have a name; the paper names each slot
+# by the true class that is most common in it, and counts how many images are then right. Write three functions, without
 # pullbacks:
 #
-# - `contingency(slots, classes, K, C)`: from slots (0 to $K-1$) and true classes (0 to $C-1$) of $N$ images, both $(N,)$, a
-#   table of counts $(C,K)$: how many images of each class lie in each slot;
+# - `contingency(slots, classes, K, C)`: from slots (0 to $K-1$) and true classes (0 to $C-1$) of $N$ images, both
+#   $(N,)$, a table of counts $(C,K)$: how many images of each class lie in each slot;
 # - `majority_map(counts)`: the most common class of each slot, $(K,)$; $-1$ for a slot without images;
-# - `accuracies(counts, slot_map, labelled_classes)`: a dictionary with `"accuracy"`, the share of all images whose slot has
-#   the name of their class, and the same among the images of the labelled classes, `"accuracy_labelled_classes"`, and among
-#   those of all others, `"accuracy_unlabelled_classes"`. `slot_map` $(K,)$ may come from other images; `labelled_classes`
-#   is a list.
+# - `accuracies(counts, slot_map, labelled_classes)`: a dictionary with `"accuracy"`, the share of all images whose slot
+#   has the name of their class, and the same among the images of the labelled classes, `"accuracy_labelled_classes"`,
+#   and among those of all others, `"accuracy_unlabelled_classes"`. `slot_map` $(K,)$ may come from other images;
+#   `labelled_classes` is a list.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -425,7 +426,7 @@ def test_accuracies(accuracies):
     for name, value in expected.items():
         assert np.isclose(found[name], value), f"{name}: of 20 images in a table, {value} should be right"
     uneven = accuracies(np.array([[9, 0], [0, 1], [1, 9]]), np.array([0, 1]), [2])
-    assert np.isclose(uneven["accuracy_unlabelled_classes"], 1), "accuracy_unlabelled_classes: classes 0 and 1, all right"
+    assert np.isclose(uneven["accuracy_unlabelled_classes"], 1), "accuracy_unlabelled_classes: classes 0 and 1"
     assert np.isclose(uneven["accuracy"], 0.5), "accuracy: a share of all images, however uneven the classes"
 
 # %%
@@ -463,8 +464,8 @@ def objective(params, *, x_u, x_l, y_l, eps_u, eps_l, alpha, prior):
     log_q, q_pullback = log_q_y(params["q(y|x)"], np.concatenate([x_u, x_l]))
     pairs = exact(log_q[:N_u])
     P = len(pairs.y)
-    bound, bound_pullback = bound_given_y(params, x=np.concatenate([x_u[pairs.example], x_l]),
-                                          y=np.concatenate([pairs.y, y_l]), eps=np.concatenate([eps_u, eps_l]), prior=prior)
+    x, y, eps = (np.concatenate(both) for both in ((x_u[pairs.example], x_l), (pairs.y, y_l), (eps_u, eps_l)))
+    bound, bound_pullback = bound_given_y(params, x=x, y=y, eps=eps, prior=prior)
     L_x, L_x_pullback = unlabelled_bound(log_q[:N_u], bound[:P], y=pairs.y, example=pairs.example, weight=pairs.weight)
     label, at_pullback = at(log_q[N_u:], y_l)
 
@@ -505,8 +506,8 @@ theta, information = train(epochs=80)
 
 # %% [markdown]
 # The slot of an image is the most probable $y$ under $q(y|x)$. Fill in two dictionaries of `accuracies` over the *test*
-# images: `by_test`, with the slots named from the test images themselves, the paper's protocol; and `by_train`, with the
-# slots named from the training images.
+# images: `by_test`, with the slots named from the test images themselves, the paper's protocol; and `by_train`, with
+# the slots named from the training images.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -539,7 +540,7 @@ def test_slots_found(log_q_test):
     from microgmdgm.evaluation import monitor
     figures = monitor(np.exp(log_q_test), np.array([0.1] * 5 + [0.05] * 10))
     assert figures["mutual_information"] > 1.3 and figures["slots_used"] >= 10, \
-        f"q(y|x): {figures['slots_used']} slots in use and I(x;y) of {figures['mutual_information']:.2f} nats are too few"
+        f"q(y|x): {figures['slots_used']} slots in use, I(x;y) {figures['mutual_information']:.2f} nats: too few"
 
 # %%
 def test_never_labelled(by_test):
@@ -560,7 +561,7 @@ def test_maps(by_test, by_train, log_q_train, log_q_test):
                        for k in range(15)]
     for kind, found in (("train", by_train), ("test", by_test)):
         right = (np.array(names[kind])[log_q_test.argmax(axis=1)] == digits.y_test).mean()
-        assert np.isclose(found["accuracy"], right), f"by_{kind}: slots named from the {kind} images, test images counted"
+        assert np.isclose(found["accuracy"], right), f"by_{kind}: slots named from the {kind} images, tests counted"
 
 # %% [raw]
 # # END TESTS
@@ -588,7 +589,8 @@ figure, ax = plt.subplots(figsize=(12, 1.3), layout="constrained")
 params = layout.views(theta)
 drawn = sigmoid(mlp(params["p(x|z)"], params["p(z|y)"][0])[0]).reshape(K, 8, 8)
 ax.imshow(np.pad(drawn, ((0, 0), (1, 1), (1, 1))).swapaxes(0, 1).reshape(10, 10 * K), cmap="gray_r")
-ax.set(title="What each slot looks like", xticks=np.arange(5, 10 * K, 10), xticklabels=range(K), yticks=[], xlabel="slot")
+ax.set(title="What each slot looks like", xticks=np.arange(5, 10 * K, 10), xticklabels=range(K), yticks=[],
+       xlabel="slot")
 plt.show()
 
 # %% [raw]
@@ -600,8 +602,9 @@ plt.show()
 # %% [markdown]
 # ## Written question 1
 #
-# Read your table of slots. Which never-labelled digits have slots of their own, which share one, and which lie in a slot of
-# a labelled digit? Take one mistake that you see and say why the objective does not mind it much. (Four sentences.)
+# Read your table of slots. Which never-labelled digits have slots of their own, which share one, and which lie in a
+# slot of a labelled digit? Take one mistake that you see and say why the objective does not mind it much. (Four
+# sentences.)
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -629,19 +632,19 @@ plt.show()
 # %% [markdown]
 # ## Written question 2
 #
-# Name two ways to get a higher figure by the paper's protocol (`by_test`) without a better model, and say for each how a
-# reader could notice. Then: what would you have to run, and what would you keep the same, before you claim that GM-DGM does
-# better here than M2? (Six sentences.)
+# Name two ways to get a higher figure by the paper's protocol (`by_test`) without a better model, and say for each how
+# a reader could notice. Then: what would you have to run, and what would you keep the same, before you claim that
+# GM-DGM does better here than M2? (Six sentences.)
 
 # %% [raw]
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# More slots: naming each by its majority can only gain from a split, up to a slot for each image; the number of slots has
-# to be reported, and the one-to-one accuracy falls. Naming slots from the images that are scored: `by_train` beside
-# `by_test` shows what the names are worth. Others: the best epoch or the best of ten runs by test accuracy; a reader asks
-# for the last epoch, and for the mean and standard deviation over all runs. To compare with M2: the same networks, labels,
-# prior, number of slots, optimiser, α and epochs for both, several seeds each that share the labels, and the
+# More slots: naming each by its majority can only gain from a split, up to a slot for each image; the number of slots
+# has to be reported, and the one-to-one accuracy falls. Naming slots from the images that are scored: `by_train` beside
+# `by_test` shows what the names are worth. Others: the best epoch or the best of ten runs by test accuracy; a reader
+# asks for the last epoch, and for the mean and standard deviation over all runs. To compare with M2: the same networks,
+# labels, prior, number of slots, optimiser, α and epochs for both, several seeds each that share the labels, and the
 # difference set beside the spread over seeds. Settings tuned for one of the models alone would favour it.
 #
 # *Marks: 1 for each way with how to notice it, 1 for a fair comparison with several seeds.*
