@@ -94,7 +94,7 @@ def test_students_get_no_solution_and_no_hidden_test(number, built):
     folder = built(number)
     student, master = folder / "student", make.MASTERS[number].read_text()
     text = "".join(path.read_text() for path in student.rglob("*") if path.is_file())
-    assert "SOLUTION" not in text and "hidden=True" not in text and "Marks: 1" not in text
+    assert "SOLUTION" not in text and "hidden=True" not in text and "Points: 1" not in text
     hidden_tests = re.findall(r"^# HIDDEN\n(.*?)\n\n# %%", master, re.DOTALL | re.MULTILINE)
     for message in (re.findall(r'"([^"]+)"', hidden)[-1] for hidden in hidden_tests):
         assert message not in text
@@ -109,7 +109,7 @@ def test_the_marks_are_those_of_the_first_page(number):
     text = make.MASTERS[number].read_text()
     by_tests = sum(sum(map(int, marks.split(","))) for marks in re.findall(r"^# points: \[(.*)\]$", text, re.MULTILINE))
     by_hand = sum(map(int, re.findall(r"^# points: (\d+)$", text, re.MULTILINE)))
-    assert f"| **Marks** | {by_tests + by_hand}: {by_tests} by tests, {by_hand} for the written questions |" in text
+    assert f"| **Points** | {by_tests + by_hand}: {by_tests} by tests, {by_hand} for the written questions |" in text
     assert by_tests == 20
 
 

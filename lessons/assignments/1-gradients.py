@@ -24,14 +24,14 @@
 # |---|---|
 # | **You need** | lessons 1 and 2; NumPy; the chain rule |
 # | **Time** | about 4 hours |
-# | **Marks** | 25: 20 by tests, 5 for the written questions |
+# | **Points** | 25: 20 by tests, 5 for the written questions |
 # | **Hand in** | this notebook, saved after *Restart kernel and run all* |
 #
 # You write the densities and layers that all later models are made of, each with its gradient, and check them.
 #
 # **Rules.** Write every function yourself, in NumPy. The package `microgmdgm` has functions of the same names: calling
 # them, or copying them, earns nothing. You may call what you have written further up, and `check_pullback` as often
-# as you like. After each question `grader.check` runs its public tests; some marks hang on further tests that run
+# as you like. After each question `grader.check` runs its public tests; some points hang on further tests that run
 # when your notebook is graded.
 
 # %%
@@ -479,7 +479,7 @@ def test_gradients(log_q_y):
     from microgmdgm.layers import dense, relu
     rng = np.random.default_rng(2)
     layers, x = [rng.standard_normal(shape) for shape in ((4, 6), (1, 6), (6, 3), (1, 3))], rng.standard_normal((5, 4))
-    with patch.dict(log_q_y.__globals__, dense=dense, relu=relu):  # an error in yours has cost its marks already
+    with patch.dict(log_q_y.__globals__, dense=dense, relu=relu):  # an error in yours has cost its points already
         rows = check_pullback(log_q_y, layers, x, verbose=False)
     names = {"x", "layers[0]", "layers[1]", "layers[2]", "layers[3]"}
     wrong = names - {row.name for row in rows} | {row.name for row in rows if not row.ok}
@@ -503,7 +503,7 @@ def test_far_logits(log_q_y):
 # %% [markdown]
 # ### Your classifier at work
 #
-# Nothing to write here, and no marks. Ten labelled images of each digit, 8×8 pixels, and plain gradient ascent on the
+# Nothing to write here, and no points. Ten labelled images of each digit, 8×8 pixels, and plain gradient ascent on the
 # mean of $\log q(y|x)$ over them: $\theta\leftarrow\theta+\eta\,\mathrm d\theta$ for each array $\theta$ in `layers`,
 # with the learning rate $\eta$. With the pullbacks right, it gets more than 80 % of the test images right.
 
@@ -546,7 +546,7 @@ print(f"after the last step {accuracy[-1]:.1f} %")
 # that is computed as $e^{\texttt{logvar}}$, or a forgotten $\log2\pi$. What finds it is a fact about the density
 # itself: scipy's value, or that the density integrates to 1.
 #
-# *Marks: 1 for a consistent mistake with the reason, 1 for a test of the value.*
+# *Points: 1 for a consistent mistake with the reason, 1 for a test of the value.*
 
 # %% [raw]
 # # END SOLUTION
@@ -579,7 +579,7 @@ print(f"after the last step {accuracy[-1]:.1f} %")
 # of their contributions; if `dense` averaged, the gradient would be divided by $N$ once a layer, and layers further
 # down, or those that see several rows an example, would learn at different rates.
 #
-# *Marks: 1 for F and dW₁, 1 for dx and the place of 1/N, 1 for the sum as the chain rule.*
+# *Points: 1 for F and dW₁, 1 for dx and the place of 1/N, 1 for the sum as the chain rule.*
 
 # %% [raw]
 # # END SOLUTION

@@ -24,7 +24,7 @@
 # |---|---|
 # | **You need** | lessons 3, 4 and 5; assignment 1 |
 # | **Time** | about 5 hours; training takes a few seconds |
-# | **Marks** | 25: 20 by tests, 5 for the written questions |
+# | **Points** | 25: 20 by tests, 5 for the written questions |
 # | **Hand in** | this notebook, saved after *Restart kernel and run all* |
 #
 # You write what a variational autoencoder (VAE) is made of beyond assignment 1, and train one on handwritten digits:
@@ -33,7 +33,7 @@
 # **Rules.** Write the functions asked for yourself, in NumPy. The package `microgmdgm` has functions of the same names:
 # calling them, or copying them, earns nothing. What the second cell below imports you may use, and so what you
 # wrote in assignment 1: here it comes from the package, so that everyone starts from the same. After each question
-# `grader.check` runs its public tests; some marks hang on further tests that run when your notebook is graded.
+# `grader.check` runs its public tests; some points hang on further tests that run when your notebook is graded.
 
 # %%
 import importlib.util, subprocess, sys
@@ -144,7 +144,7 @@ def test_variance(reparameterise):
 #
 # $$\mathrm{KL}(q(z|x)\,\|\,p(z))=\mathbb E_{q(z|x)}\big[\log q(z|x)-\log p(z)\big],$$
 #
-# in nats. For Gaussians the expectation has a closed form, a sum over the $Z$ dimensions: derive it (it is the formula
+# in nats, the unit of natural logarithms. For Gaussians the expectation has a closed form, a sum over the $Z$ dimensions: derive it (it is the formula
 # of lesson 3 for $\mu_0=0$, $\sigma_0^2=1$). Write `standard_gaussian_kl(mu, logvar)`, both arguments $(N,Z)$, the
 # value $(N,)$; the pullback returns `dmu` and `dlogvar`.
 
@@ -363,7 +363,7 @@ def test_gradients(bound):
     decoder = [0.5 * rng.standard_normal(shape) for shape in ((3, 9), (1, 9), (9, 5), (1, 5))]
     x, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.standard_normal((7, 3))
     parts = {"reparameterise": reparameterise, "standard_gaussian_kl": standard_gaussian_kl}
-    with patch.dict(bound.__globals__, parts):  # an error in yours has cost its marks already
+    with patch.dict(bound.__globals__, parts):  # an error in yours has cost its points already
         rows = check_pullback(bound, encoder, decoder, x=x, eps=eps, verbose=False)
     names = {f"{network}[{i}]" for network in ("encoder", "decoder") for i in range(4)}
     wrong = names - {row.name for row in rows} | {row.name for row in rows if not row.ok}
@@ -439,6 +439,7 @@ def train(epochs, rate=3e-3, batch=100):
             theta, m, v = adam_step(theta, m, v, t, g, rate)
             # END SOLUTION
             """ # BEGIN PROMPT
+            # to be filled in: the bound of the batch, the gradient, and Adam's step
             L = ...
             g = ...
             theta, m, v = ...
@@ -532,7 +533,7 @@ plt.show()
 # the start the decoder cannot yet turn $z$ into anything useful, so that telling about $x$ costs nats and buys none;
 # the mean image buys most at no cost.
 #
-# *Marks: 1 for the mean image or independent pixels, 1 for the cost without a gain.*
+# *Points: 1 for the mean image or independent pixels, 1 for the cost without a gain.*
 
 # %% [raw]
 # # END SOLUTION
@@ -563,7 +564,7 @@ plt.show()
 # is no bound: $\mathbb E_q[\log p(x|z)]$ is the bound *plus* the KL, and where the KL is larger than what the bound
 # loses it lies above $\log p(x)$.
 #
-# *Marks: 1 for σ² and reconstructions, 1 for samples, 1 for why it is no bound.*
+# *Points: 1 for σ² and reconstructions, 1 for samples, 1 for why it is no bound.*
 
 # %% [raw]
 # # END SOLUTION

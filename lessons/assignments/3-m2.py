@@ -24,7 +24,7 @@
 # |---|---|
 # | **You need** | lessons 6 and 7; assignments 1 and 2 |
 # | **Time** | about 5 hours; training takes some ten seconds |
-# | **Marks** | 25: 20 by tests, 5 for the written questions |
+# | **Points** | 25: 20 by tests, 5 for the written questions |
 # | **Hand in** | this notebook, saved after *Restart kernel and run all* |
 #
 # You write the two bounds of Kingma and Welling's model M2 and its objective, train it with and without labels, and
@@ -32,7 +32,7 @@
 #
 # **Rules.** Write the functions asked for yourself, in NumPy. The package `microgmdgm` has functions of the same names:
 # calling them, or copying them, earns nothing. What the second cell below imports you may use. After each question
-# `grader.check` runs its public tests; some marks hang on further tests that run when your notebook is graded.
+# `grader.check` runs its public tests; some points hang on further tests that run when your notebook is graded.
 
 # %%
 import importlib.util, subprocess, sys
@@ -139,8 +139,9 @@ def test_scipy(entropy):
 # Let there be $P$ pairs of an image and a class, in `x` $(P,X)$ and `y` $(P,)$. With one sample
 # $z=\mu+\sigma\cdot\varepsilon$ of $q(z|x,y)$, from noise `eps` $(P,Z)$, the bound of a pair is
 #
-# $$L(x,y)=\log p(x|y,z)-\mathrm{KL}(q(z|x,y)\,\|\,p(z))+\log p(y).$$
+# $$L(x,y)=\log p(x|y,z)-\mathrm{KL}(q(z|x,y)\,\|\,p(z))+\log p(y),$$
 #
+# with the $\mathrm{KL}$ of two Gaussians of assignment 2 and the Bernoulli density $p(x|y,z)$ of the pixels.
 # Write `bound_given_y(params, *, x, y, eps, prior)`, with `prior` $(K,)$, an array. The value is $(P,)$. The pullback
 # returns one dictionary of gradients, with the keys `"q(z|x,y)"` and `"p(x|y,z)"` and lists like those in `params`;
 # $q(y|x)$ has no part in it. Of the package you need
@@ -317,8 +318,9 @@ def test_best_q(unlabelled_bound):
 # %% [markdown]
 # ## Question 4: the objective
 #
-# A batch has $N_u$ images without a label, `x_u` $(N_u,X)$, and $N_\ell$ with one, `x_l` $(N_\ell,X)$ and their labels
-# `y_l` $(N_\ell,)$. With means in place of the sums of the paper's Eq. 2 the objective is
+# A batch has a set $D_u$ of $N_u$ images without a label, `x_u` $(N_u,X)$, and a set $D_\ell$ of $N_\ell$ images with
+# one: `x_l` $(N_\ell,X)$ and their labels `y_l` $(N_\ell,)$. With means in place of the sums of the paper's Eq. 2, and
+# with a weight $\alpha$ of the labels, `alpha`, the objective is
 #
 # $$F=\frac1{N_u}\sum_{x\in D_u}L(x)+\frac1{N_\ell}\sum_{(x,y)\in D_\ell}\big[L(x,y)+\alpha\log q(y|x)\big].$$
 #
@@ -399,7 +401,7 @@ def test_gradients(objective):
     def bound_given_y(params, *, x, y, eps, prior):
         return models.bound_given_y(model, params, x=x, y=y, eps=eps)
     parts = {"unlabelled_bound": stand_in, "bound_given_y": bound_given_y}
-    with patch.dict(objective.__globals__, parts):  # an error in yours has cost its marks already
+    with patch.dict(objective.__globals__, parts):  # an error in yours has cost its points already
         rows = check_pullback(objective, params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12],
                               eps_l=eps[12:], alpha=3.0, prior=prior, verbose=False)
     names = {f"params[{name}][{i}]" for name in params for i in range(len(params[name]))}
@@ -496,6 +498,7 @@ def train(labels_per_class, epochs, alpha=30.0, rate=4e-3, batch=100):
             g = layout.flatten(pullback(np.float32(1)), theta)
             # END SOLUTION
             """ # BEGIN PROMPT
+            # to be filled in: the gradient of the objective with respect to θ
             g = ...
             """  # END PROMPT
             adam.ascend(theta, g, rate)
@@ -552,7 +555,7 @@ for column, (ax, (title, ylabel)) in enumerate(zip(axes, labels)):
     ax.set(title=title, xlabel="epoch", ylabel=ylabel)
 axes[1].axhline(np.log(10), color="0.6", linewidth=1)
 axes[1].text(1, np.log(10) - 0.13, "log 10", color="0.35")
-axes[0].legend()
+axes[0].legend(loc="lower right")
 plt.show()
 
 # %% [raw]
@@ -579,7 +582,7 @@ plt.show()
 # decoder gets no reason to tell classes apart, and the $L(x,y)$ stay equal. No small step out of this is a gain: $z$
 # tells meanwhile what $y$ could have told, at the same price.
 #
-# *Marks: 1 for the figure, 1 for equal L(x,y) and the uniform q as the best, 1 for the decoder and the fixed point.*
+# *Points: 1 for the figure, 1 for equal L(x,y) and the uniform q as the best, 1 for the decoder and the fixed point.*
 
 # %% [raw]
 # # END SOLUTION
@@ -609,7 +612,7 @@ plt.show()
 # answers with the prior, or with one class, has $I=0$ also beside a decoder that draws ten different digits, for
 # example one taken from a model trained with labels.
 #
-# *Marks: 1 each.*
+# *Points: 1 each.*
 
 # %% [raw]
 # # END SOLUTION

@@ -24,7 +24,7 @@
 # |---|---|
 # | **You need** | lessons 8 and 9; assignments 1 to 3 |
 # | **Time** | about 6 hours; training takes well under a minute |
-# | **Marks** | 25: 20 by tests, 5 for the written questions |
+# | **Points** | 25: 20 by tests, 5 for the written questions |
 # | **Hand in** | this notebook, saved after *Restart kernel and run all* |
 #
 # You write what distinguishes the paper's model, GM-DGM, from M2: one Gaussian a class as the prior of $z$. Then you
@@ -32,7 +32,7 @@
 #
 # **Rules.** Write the functions asked for yourself, in NumPy. The package `microgmdgm` has functions of the same names:
 # calling them, or copying them, earns nothing. What the second cell below imports you may use. After each question
-# `grader.check` runs its public tests; some marks hang on further tests that run when your notebook is graded.
+# `grader.check` runs its public tests; some points hang on further tests that run when your notebook is graded.
 
 # %%
 import importlib.util, subprocess, sys
@@ -206,7 +206,7 @@ def test_gradients(kl_z):
     from microgmdgm.distributions import gaussian_kl
     rng = np.random.default_rng(2)
     prior, (mu, logvar) = list(rng.standard_normal((2, 4, 3))), rng.standard_normal((2, 6, 3))
-    with patch.dict(kl_z.__globals__, gaussian_kl=gaussian_kl):  # an error in yours has cost its marks already
+    with patch.dict(kl_z.__globals__, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
         rows = check_pullback(kl_z, prior, mu, logvar, y=np.array([0, 2, 2, 1, 0, 0]), verbose=False)
     names = {"p_z_given_y[0]", "p_z_given_y[1]", "mu", "logvar"}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
@@ -309,7 +309,7 @@ def test_gradients(bound_given_y):
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
     params = {name: params[name] for name in ("q(z|x,y)", "p(z|y)", "p(x|z)")}
     x, y, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.integers(0, 3, 7), rng.standard_normal((7, 2))
-    with patch.dict(bound_given_y.__globals__, kl_z=kl_z):  # an error in yours has cost its marks already
+    with patch.dict(bound_given_y.__globals__, kl_z=kl_z):  # an error in yours has cost its points already
         rows = check_pullback(bound_given_y, params, x=x, y=y, eps=eps, prior=prior, verbose=False)
     names = {f"params[{name}][{i}]" for name in params for i in range(len(params[name]))}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
@@ -455,7 +455,8 @@ def test_empty_slot(majority_map):
 #
 # The objective is Eq. 2 with means, as in assignment 3, with the exact sum over $y$. It is given below, and calls your
 # `bound_given_y`. (The package's `exact` lists the $K$ pairs of every image, and its `unlabelled_bound` adds them up by
-# that list.) Training is given too.
+# that list.) Training is given too; after each pass over the unlabelled images it notes $I(x;y)$ of the test images,
+# the mutual information of assignment 3.
 
 # %%
 def objective(params, *, x_u, x_l, y_l, eps_u, eps_l, alpha, prior):
@@ -522,6 +523,7 @@ by_test = accuracies(counts_test, majority_map(counts_test), known)
 by_train = accuracies(counts_test, majority_map(counts_train), known)
 # END SOLUTION
 """ # BEGIN PROMPT
+# to be filled in
 by_test = ...
 by_train = ...
 """  # END PROMPT
@@ -615,7 +617,7 @@ plt.show()
 # looks alike. The bound counts nats of reconstruction and of the two KL terms: an image that is drawn well
 # from a neighbouring Gaussian costs little more there, and no label says that it should be elsewhere.
 #
-# *Marks: 1 for reading the table rightly, 1 for the reason in terms of the bound.*
+# *Points: 1 for reading the table rightly, 1 for the reason in terms of the bound.*
 
 # %% [raw]
 # # END SOLUTION
@@ -647,7 +649,7 @@ plt.show()
 # labels, prior, number of slots, optimiser, α and epochs for both, several seeds each that share the labels, and the
 # difference set beside the spread over seeds. Settings tuned for one of the models alone would favour it.
 #
-# *Marks: 1 for each way with how to notice it, 1 for a fair comparison with several seeds.*
+# *Points: 1 for each way with how to notice it, 1 for a fair comparison with several seeds.*
 
 # %% [raw]
 # # END SOLUTION
