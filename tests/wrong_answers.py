@@ -103,6 +103,9 @@ FUNCTIONS = {
             [("- 1 - logvar).sum(axis=-1)", "- 1 - logvar).mean(axis=-1)"),
              ("d = dkl[:, None]", "d = dkl[:, None] / mu.shape[1]")],
             {"q2 integral"}, "summed"),
+        "KL, no 1": (
+            [("- 1 - logvar)", "- logvar)")],
+            {"q2 integral", "q2 zero"}, "it must be 0 where"),
         "KL, negative": (
             [("0.5 * (var + mu**2 - 1 - logvar)", "-0.5 * (var + mu**2 - 1 - logvar)"),
              ("return d * mu, 0.5 * d * (var - 1)", "return -d * mu, 0.5 * d * (1 - var)")],
@@ -225,6 +228,9 @@ FUNCTIONS = {
              ("0.5 * d * (ratio - 1)", "d * (ratio - 1)"),
              ("0.5 * d * (1 - ratio", "d * (1 - ratio")],
             {"q1 integral"}, "the KL"),
+        "KL, no 1": (
+            [("+ squares - 1)", "+ squares)")],
+            {"q1 integral", "q1 zero"}, "equal Gaussians"),
         "KL, sign of dmu0": (
             [("-d * scaled, 0.5 * d * (1", "d * scaled, 0.5 * d * (1")],
             {"q1 gradients"}, "respect to mu0 is"),

@@ -461,15 +461,17 @@ def log_q_y(layers, x):
 # # BEGIN TESTS
 
 # %%
-def test_scipy(log_q_y, dense, relu):
+def test_scipy(log_q_y):
+    from unittest.mock import patch
     import numpy as np
+    from microgmdgm.layers import dense, mlp, relu
     from scipy.special import log_softmax
     rng = np.random.default_rng(1)
     layers, x = [rng.standard_normal(shape) for shape in ((4, 6), (1, 6), (6, 3), (1, 3))], rng.standard_normal((5, 4))
-    value, _ = log_q_y(layers, x)
+    with patch.dict(log_q_y.__globals__, dense=dense, relu=relu):  # an error in yours has cost its points already
+        value, _ = log_q_y(layers, x)
     assert np.allclose(np.exp(value).sum(axis=1), 1), "the value: the q(y|x) of an image must sum to 1"
-    logits, _ = dense(*layers[2:], relu(dense(*layers[:2], x)[0])[0])
-    assert np.allclose(value, log_softmax(logits, axis=1)), "the value: scipy's log_softmax of your logits differs"
+    assert np.allclose(value, log_softmax(mlp(layers, x)[0], axis=1)), "the value: scipy's log_softmax differs"
 
 # %%
 def test_gradients(log_q_y):
@@ -488,9 +490,11 @@ def test_gradients(log_q_y):
 # %%
 # HIDDEN
 def test_far_logits(log_q_y):
+    from unittest.mock import patch
     import numpy as np
+    from microgmdgm.layers import dense, relu
     layers = [np.eye(2), np.zeros((1, 2)), 1000 * np.eye(2), np.zeros((1, 2))]
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), patch.dict(log_q_y.__globals__, dense=dense, relu=relu):
         value, _ = log_q_y(layers, np.array([[1.0, 0.0]]))
     assert np.allclose(value, [[0, -1000]]), "the value at logits of 1000 and 0: log q must be 0 and -1000"
 

@@ -191,10 +191,13 @@ def kl_z(p_z_given_y, mu, logvar, *, y):
 
 # %%
 def test_own_class(kl_z):
+    from unittest.mock import patch
     import numpy as np
+    from microgmdgm.distributions import gaussian_kl
     means, logvars = np.random.default_rng(1).standard_normal((2, 3, 4))
     y = np.array([0, 2, 2, 1, 0])
-    value, _ = kl_z([means, logvars], means[y], logvars[y], y=y)
+    with patch.dict(kl_z.__globals__, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
+        value, _ = kl_z([means, logvars], means[y], logvars[y], y=y)
     assert np.shape(value) == (5,), "the KL to p(z|y): one number for each pair, shape (P,)"
     assert np.allclose(value, 0), "the KL to p(z|y): it must be 0 where q(z|x,y) is the Gaussian of the pair's class"
 
@@ -282,13 +285,17 @@ def bound_given_y(params, *, x, y, eps, prior):
 
 # %%
 def test_nothing_told(bound_given_y):
+    from unittest.mock import patch
     import numpy as np
     from microgmdgm import Model
+    def no_kl(p_z_given_y, mu, logvar, *, y):
+        return np.zeros(len(y)), None
     prior = np.array([0.5, 0.3, 0.2])
     model = Model("gm-dgm", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     params = model.layout.views(np.zeros(model.layout.size))
     eps = np.random.default_rng(1).standard_normal((4, 2))
-    value, _ = bound_given_y(params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
+    with patch.dict(bound_given_y.__globals__, kl_z=no_kl):  # as it must be here; yours has its own tests
+        value, _ = bound_given_y(params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
     assert np.shape(value) == (4,), "the bound: one number for each pair, shape (P,)"
     assert np.allclose(value, -5 * np.log(2) + np.log(prior)[[0, 1, 2, 0]]), \
         "the bound: where all weights are 0, all that is left is -5 log 2 of 5 pixels, and the class"
@@ -478,10 +485,13 @@ def objective(params, *, x_u, x_l, y_l, eps_u, eps_l, alpha, prior):
     return L_x / N_u + (bound[P:] + alpha * label).sum() / N_l, pullback
 
 # %%
-digits, known, K = data.load("digits"), [0, 1, 2, 8, 9], 15
-grey, grey_test = (images.astype("float32") / 16 for images in (digits.x_train, digits.x_test))
-prior = np.array([0.1] * 5 + [0.05] * 10, "float32")
-layout = Model("gm-dgm", tuple(prior.tolist()), X=64, Z=10, H=100, hidden_layers=1).layout
+digits, known = data.load("digits"), [0, 1, 2, 8, 9]
+C = digits.C  # true classes
+prior = np.array(data.slot_prior(C, len(known), extra=5), "float32")
+K = len(prior)
+grey, grey_test = (images.astype("float32") / digits.white for images in (digits.x_train, digits.x_test))
+X, Z = grey.shape[1], 10
+layout = Model("gm-dgm", tuple(prior.tolist()), X=X, Z=Z, H=100, hidden_layers=1).layout
 
 
 def train(epochs, alpha=1.0, rate=4e-3, batch=100):
@@ -493,8 +503,8 @@ def train(epochs, alpha=1.0, rate=4e-3, batch=100):
     adam = Adam.like(theta)
     for epoch in range(epochs):
         for rows in np.array_split(rng.permutation(unlabelled), len(unlabelled) // batch):
-            x_u, x_l = ((rng.random((len(r), 64)) < grey[r]).astype("float32") for r in (rows, labelled))
-            eps_u, eps_l = (rng.standard_normal((n, 10), dtype="float32") for n in (len(x_u) * K, len(x_l)))
+            x_u, x_l = ((rng.random((len(r), X)) < grey[r]).astype("float32") for r in (rows, labelled))
+            eps_u, eps_l = (rng.standard_normal((n, Z), dtype="float32") for n in (len(x_u) * K, len(x_l)))
             F, pullback = objective(layout.views(theta), x_u=x_u, x_l=x_l, y_l=labels, eps_u=eps_u, eps_l=eps_l,
                                     alpha=alpha, prior=prior)
             adam.ascend(theta, layout.flatten(pullback(np.float32(1)), theta), rate)
@@ -517,8 +527,8 @@ theta, information = train(epochs=80)
 log_q_train, _ = log_q_y(layout.views(theta)["q(y|x)"], grey)
 log_q_test, _ = log_q_y(layout.views(theta)["q(y|x)"], grey_test)
 # BEGIN SOLUTION NO PROMPT
-counts_train = contingency(log_q_train.argmax(axis=1), digits.y_train, K, 10)
-counts_test = contingency(log_q_test.argmax(axis=1), digits.y_test, K, 10)
+counts_train = contingency(log_q_train.argmax(axis=1), digits.y_train, K, C)
+counts_test = contingency(log_q_test.argmax(axis=1), digits.y_test, K, C)
 by_test = accuracies(counts_test, majority_map(counts_test), known)
 by_train = accuracies(counts_test, majority_map(counts_train), known)
 # END SOLUTION
@@ -537,11 +547,11 @@ for name in by_test:
 # # BEGIN TESTS
 
 # %%
-def test_slots_found(log_q_test):
+def test_slots_found(log_q_test, prior):
     import numpy as np
     from microgmdgm.evaluation import monitor
-    figures = monitor(np.exp(log_q_test), np.array([0.1] * 5 + [0.05] * 10))
-    assert figures["mutual_information"] > 1.3 and figures["slots_used"] >= 10, \
+    figures = monitor(np.exp(log_q_test), prior)
+    assert figures["mutual_information"] > 1.3 and figures["slots_used"] > len(prior) / 2, \
         f"q(y|x): {figures['slots_used']} slots in use, I(x;y) {figures['mutual_information']:.2f} nats: too few"
 
 # %%
@@ -559,8 +569,8 @@ def test_maps(by_test, by_train, log_q_train, log_q_test):
     digits, names = data.load("digits"), {}
     for kind, log_q, classes in (("train", log_q_train, digits.y_train), ("test", log_q_test, digits.y_test)):
         slots = log_q.argmax(axis=1)
-        names[kind] = [np.bincount(classes[slots == k], minlength=10).argmax() if (slots == k).any() else -1
-                       for k in range(15)]
+        names[kind] = [np.bincount(classes[slots == k]).argmax() if (slots == k).any() else -1
+                       for k in range(log_q.shape[1])]
     for kind, found in (("train", by_train), ("test", by_test)):
         right = (np.array(names[kind])[log_q_test.argmax(axis=1)] == digits.y_test).mean()
         assert np.isclose(found["accuracy"], right), f"by_{kind}: slots named from the {kind} images, tests counted"
@@ -581,17 +591,18 @@ def test_maps(by_test, by_train, log_q_train, log_q_test):
 figure, (left, middle) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained", width_ratios=(1, 1.5))
 left.plot(range(1, len(information) + 1), information)
 left.set(title="The monitor", xlabel="epoch", ylabel="I(x;y) on test images (nats)")
-counts = contingency(log_q_test.argmax(axis=1), digits.y_test, K, 10)
+counts = contingency(log_q_test.argmax(axis=1), digits.y_test, K, C)
 middle.imshow(counts, cmap="Blues")
 for c, k in zip(*np.nonzero(counts)):
     middle.text(k, c, counts[c, k], ha="center", va="center", fontsize=8, color="w" if counts[c, k] > 30 else "k")
-middle.set(title="Test images: true digit and slot (0 1 2 8 9 are the first five)", xlabel="slot", ylabel="true digit",
-           xticks=range(K), yticks=range(10))
+middle.set(title=f"Test images: true digit and slot (first those of {known})", xlabel="slot", ylabel="true digit",
+           xticks=range(K), yticks=range(C))
 figure, ax = plt.subplots(figsize=(12, 1.3), layout="constrained")
 params = layout.views(theta)
-drawn = sigmoid(mlp(params["p(x|z)"], params["p(z|y)"][0])[0]).reshape(K, 8, 8)
-ax.imshow(np.pad(drawn, ((0, 0), (1, 1), (1, 1))).swapaxes(0, 1).reshape(10, 10 * K), cmap="gray_r")
-ax.set(title="What each slot looks like", xticks=np.arange(5, 10 * K, 10), xticklabels=range(K), yticks=[],
+drawn = sigmoid(mlp(params["p(x|z)"], params["p(z|y)"][0])[0]).reshape(K, *digits.image_shape)
+h, w = (side + 2 for side in digits.image_shape)
+ax.imshow(np.pad(drawn, ((0, 0), (1, 1), (1, 1))).swapaxes(0, 1).reshape(h, w * K), cmap="gray_r")
+ax.set(title="What each slot looks like", xticks=w * (np.arange(K) + 0.5), xticklabels=range(K), yticks=[],
        xlabel="slot")
 plt.show()
 

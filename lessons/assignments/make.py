@@ -33,6 +33,8 @@ def build(master, dist=FOLDER / "dist"):
     dist.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dist) as partial:
         partial = Path(partial)
+        for own in master.parent.glob("*.npz"):  # data that a master names in its `files:`
+            shutil.copy(own, partial)
         nbformat.write(notebook(master), partial / f"{name}.ipynb")
         assign(str(partial / f"{name}.ipynb"), str(partial), no_pdfs=True)
         built = partial / "built"
