@@ -1,8 +1,8 @@
 """The assignments: solutions get all marks, empty notebooks none, and each wrong answer loses its own marks.
 
 Each is built once, which grades its solutions; the empty notebook is graded by `otter run`, as a teacher does it.
-Wrong answers are slips in the solutions.  They are graded in this process, by otter's own tests, which takes a
-second where a kernel of its own takes five; that both give the same is tested too.
+Wrong answers are slips in the solutions.  They are graded in this process, by otter's own tests, which is quicker
+than a kernel for each; that both give the same is tested too.
 """
 
 import re
@@ -120,6 +120,15 @@ def test_solutions_get_all_marks_in_this_process_too(number, built, monkeypatch)
     assert set(here.values()) == {None}, here
 
 
+def test_nothing_is_built_from_a_solution_that_fails(tmp_path):
+    master, dist = tmp_path / "1-wrong.py", tmp_path / "dist"
+    (right, wrong), = FUNCTIONS["1"]["relu, no mask"][0]
+    master.write_text(make.MASTERS["1"].read_text().replace(right, wrong))
+    with pytest.raises(RuntimeError, match="the gradient with respect to a is not that of your value"):
+        make.build(master, dist)
+    assert not list(dist.iterdir())
+
+
 def test_an_unknown_assignment_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         make.main(["7"])
@@ -127,12 +136,13 @@ def test_an_unknown_assignment_is_refused(capsys):
 
 
 def failed(number, slips, built, monkeypatch, epochs=None):
-    """{"question test": its message} of the tests that a solution with slips in it fails, trained for so many epochs."""
+    """{"question test": its message} of the tests that a solution with slips in it fails; epochs of training, if few."""
     folder = built(number)
     cells = slipped(code(folder / f"{folder.name}-solved.ipynb"), slips)
     if epochs:
         cells = [re.sub(r"epochs=\d+", f"epochs={epochs}", cell) for cell in cells]
-    return {name: message for name, message in graded(cells, folder / "autograder/tests", monkeypatch).items() if message}
+    found = graded(cells, folder / "autograder/tests", monkeypatch)
+    return {name: message for name, message in found.items() if message}
 
 
 def cases(wrong):

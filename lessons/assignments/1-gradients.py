@@ -580,8 +580,8 @@ print(f"after the last step {accuracy[-1]:.1f} %")
 # $\mathrm dx$ of one image is halved, since that image is now one of $2N$ in the mean. The $1/N$ enters once, at the
 # top: $\mathrm d\log q$ is $1/N$ at each image's own class and 0 elsewhere. Each pullback below is linear in what it is
 # given and passes it down. $W$ acts on the outputs of all examples, so that by the chain rule its gradient is the sum
-# of their contributions; if `dense` averaged, the gradient would be divided by $N$ once a layer, and layers further
-# down, or those that see several rows an example, would learn at different rates.
+# of their contributions. If `dense` averaged too, its $\mathrm dW$ would be divided by $N$ once more and be no gradient
+# of $F$, and in a layer that sees several rows an example, as later models do, by another number still.
 #
 # *Points: 1 for F and dW₁, 1 for dx and the place of 1/N, 1 for the sum as the chain rule.*
 

@@ -144,9 +144,10 @@ def test_variance(reparameterise):
 #
 # $$\mathrm{KL}(q(z|x)\,\|\,p(z))=\mathbb E_{q(z|x)}\big[\log q(z|x)-\log p(z)\big],$$
 #
-# in nats, the unit of natural logarithms. For Gaussians the expectation has a closed form, a sum over the $Z$ dimensions: derive it (it is the formula
-# of lesson 3 for $\mu_0=0$, $\sigma_0^2=1$). Write `standard_gaussian_kl(mu, logvar)`, both arguments $(N,Z)$, the
-# value $(N,)$; the pullback returns `dmu` and `dlogvar`.
+# in nats, the unit of natural logarithms. For Gaussians the expectation has a closed form, a sum over the $Z$
+# dimensions: derive it (it is the formula of lesson 3 for $\mu_0=0$, $\sigma_0^2=1$). Write
+# `standard_gaussian_kl(mu, logvar)`, both arguments $(N,Z)$, the value $(N,)$; the pullback returns `dmu` and
+# `dlogvar`.
 
 # %% [raw]
 # # BEGIN SOLUTION

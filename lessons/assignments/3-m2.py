@@ -147,7 +147,8 @@ def test_scipy(entropy):
 # $q(y|x)$ has no part in it. Of the package you need
 #
 # - `class_mlp(layers, x, y=y)`: a network that sees each row of `x` and its class; the value is its output, and its
-#   pullback returns `dlayers` and `dx`. The decoder is the same with $z$ in place of $x$; it gives logits;
+#   pullback returns `dlayers` and `dx`. The encoder gives $\mu$ and $\log\sigma^2$ side by side; the decoder is such a
+#   network too, with $z$ in place of $x$, and gives logits;
 # - `halves`, `bernoulli`, `reparameterise`, `standard_gaussian_kl`, as in assignment 2.
 
 # %% [raw]

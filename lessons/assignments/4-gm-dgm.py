@@ -248,8 +248,8 @@ def test_other_class(kl_z, gaussian_kl):
 # an array, and the value $(P,)$. `params` is a dictionary: `params["q(z|x,y)"]` are the weights of the encoder,
 # `params["p(z|y)"]` is the list of question 2, and `params["p(x|z)"]` are the weights of the decoder. The pullback
 # returns one dictionary of gradients with these three keys. Of the package you need `class_mlp(layers, x, y=y)` for the
-# encoder, as in assignment 3, and `mlp(layers, z)` for the decoder, as in assignment 2; and `halves`, `reparameterise`
-# and `bernoulli`.
+# encoder, which gives $\mu$ and $\log\sigma^2$ side by side as in assignment 3, and `mlp(layers, z)` for the decoder,
+# as in assignment 2; and `halves`, `reparameterise` and `bernoulli`.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -655,10 +655,11 @@ plt.show()
 # %% [markdown]
 # More slots: naming each by its majority can only gain from a split, up to a slot for each image; the number of slots
 # has to be reported, and the one-to-one accuracy falls. Naming slots from the images that are scored: `by_train` beside
-# `by_test` shows what the names are worth. Others: the best epoch or the best of ten runs by test accuracy; a reader
-# asks for the last epoch, and for the mean and standard deviation over all runs. To compare with M2: the same networks,
-# labels, prior, number of slots, optimiser, α and epochs for both, several seeds each that share the labels, and the
-# difference set beside the spread over seeds. Settings tuned for one of the models alone would favour it.
+# `by_test` shows what the names are worth (much the same here: 15 slots leave little room). Others: the best epoch or
+# the best of ten runs by test accuracy; a reader asks for the last epoch, and for the mean and standard deviation over
+# all runs. To compare with M2: the same networks, labels, prior, number of slots, optimiser, α and epochs for both,
+# several seeds each that share the labels, and the difference set beside the spread over seeds. Settings tuned for one
+# of the models alone would favour it.
 #
 # *Points: 1 for each way with how to notice it, 1 for a fair comparison with several seeds.*
 
