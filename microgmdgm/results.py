@@ -8,6 +8,7 @@
 """
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ class Folder:
     def __init__(self, path, config):
         self.path, self.config = Path(path), config
         self.metrics, self.states = [], {}
+        self.spent, self.began = 0.0, time.perf_counter()  # seconds before an interruption; since then
         self.runs = {model: [] for model in config["models"]}
 
     @classmethod
@@ -78,7 +80,8 @@ class Folder:
                 for model in folder.runs:
                     folder.runs[model] = [run for run in summary["models"].get(model, {"runs": []})["runs"]
                                           if (path / f"model-{model}-seed{run['seed']}.npz").exists()]
-            except (KeyError, TypeError, AttributeError) as error:
+                folder.spent = float(summary.get("seconds", 0))
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
                 raise ValueError(f"{path / 'summary.json'} is not a summary of runs: {error!r}") from None
         for job in jobs:
             if not folder.finished(job) and folder._checkpoint(job).exists():
@@ -120,7 +123,7 @@ class Folder:
     def summary(self):
         return {"dataset": self.config["dataset"], "device": self.config["device"],
                 "command": self.config["command"], "versions": self.config["versions"], "job": self.config["job"],
-                "paper": PAPER_TABLE_1,
+                "paper": PAPER_TABLE_1, "seconds": round(self.spent + time.perf_counter() - self.began, 1),
                 "models": {model: summarise(runs) for model, runs in self.runs.items() if runs}}
 
     def best(self, model):

@@ -47,6 +47,7 @@ def test_the_summary_holds_every_run_and_its_mean(both):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["dataset"] == "digits" and summary["device"] and summary["job"]["recipe"]["name"] == "fast"
     assert summary["paper"]["gm-dgm"]["accuracy"] == [0.907, 0.020]
+    assert max(run["seconds"] for m in summary["models"].values() for run in m["runs"]) < summary["seconds"] < 600
     for name in ("m2", "gm-dgm"):
         model = summary["models"][name]
         assert [run["seed"] for run in model["runs"]] == [3, 4]
