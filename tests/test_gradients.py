@@ -114,7 +114,7 @@ def _(rng, runs):
 
 
 @case(distributions.cross_entropy)
-@case(invariance.consistency)
+@case(invariance.agreement)
 def _(rng, runs):
     shape = (*runs, *sizes(rng, 2))
     return [rng.standard_normal(shape) for _ in range(2)], {}

@@ -107,7 +107,15 @@ def paper_recipe():
         rows.append([str(epoch), *cells, "{:.1f} ({:.1f})".format(*PUBLIC[epoch]) if epoch in PUBLIC else ""])
     heads = [f"{TITLES[model]}, {figure}" for model in models for figure in ("overall", "never labelled", "slots used")]
     minutes = [run["seconds"] / 60 for model in models.values() for run in model["runs"]]
+    ends = {model: [run["accuracy"] for run in models[model]["runs"]] for model in models}
+    exact = {m["epoch"]: m["accuracy"] for m in metrics("paper-settings/1-as-it-is")}
+    sparse = {m["epoch"]: m["accuracy"] for m in lines if (m["model"], m["seed"]) == ("gm-dgm", 0)}
+    both = sorted(epoch for epoch in exact if epoch > found["job"]["recipe"]["exact_epochs"])
     return markdown(["epoch", *heads, "public GMVAE logs, no labels"], rows) + (
+        f"\n\n**M2's failure and GM-DGM's success are there**: after {last} epochs GM-DGM's runs have "
+        f"{_each(ends['gm-dgm'])} % (the paper: 90.7), those of M2 {_each(ends['m2'])} % (74.3). The sparse sum leaves "
+        f"the curve as it is: GM-DGM, seed 0, has {_each(exact[epoch] for epoch in both)} % after epochs {both[0]} to "
+        f"{both[-1]} with the exact sum throughout, and {_each(sparse[epoch] for epoch in both)} % with the sparse one."
         f"\n\nCommand: `{found['command']}`; {len(models['m2']['runs'])} runs of each model, two at a time on two cores "
         f"({found['device']}, NumPy {found['versions']['numpy']}) with other work beside them: {min(minutes):.0f} to "
         f"{max(minutes):.0f} minutes a run.")
@@ -137,6 +145,10 @@ def paper_recipe_figure():
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
+
+
+def _each(values):
+    return ", ".join(f"{100 * value:.1f}" for value in values)
 
 
 def _percent(values):
