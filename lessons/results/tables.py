@@ -123,7 +123,7 @@ def paper_recipe():
 
 def paper_recipe_figure():
     """The same as curves, a line a run, with the paper's Table 1."""
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.subplots()
     for model, colour, line in (("gm-dgm", "#0072B2", "-"), ("m2", "#D55E00", "--")):
         runs = {}
@@ -143,7 +143,7 @@ def paper_recipe_figure():
     axes.set_xlabel("epoch (squares: the paper's, of unknown number)")
     axes.set_ylabel("accuracy on the test set, %")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
