@@ -133,7 +133,7 @@ def test_digits_hold_out_a_third():
 
 
 def test_an_unknown_data_set_is_refused():
-    with pytest.raises(data.DataError, match="mnist, digits or the path of an .npz, not 'cifar'"):
+    with pytest.raises(data.DataError, match="mnist, mnist-validation, digits or the path of an .npz, not 'cifar'"):
         data.load("cifar")
 
 

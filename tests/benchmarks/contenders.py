@@ -36,6 +36,9 @@ OURS = {
 
 EXACT = {
     **OURS,
+    "ours-adam": Contender("microgmdgm, Adam in whole arrays", "ours", "Ours", {"block": 2**40}),
+    "ours-halves": Contender("microgmdgm, two halves of the batch in two threads", "ours", "Halves",
+                             environment=threads(1)),
     "torch-tiled": Contender("PyTorch, x and y tiled and concatenated", "peers_torch", "Tiled"),
     "torch-shared": Contender("PyTorch, first layer shared", "peers_torch", "Shared"),
     "torch-malloc": Contender("PyTorch, first layer shared, `MALLOC_…` set", "peers_torch", "Shared",
