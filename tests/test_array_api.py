@@ -36,8 +36,8 @@ def ten_steps(xp, model, theta, batch, sum_over_y, rate=0.01):
         return invariance.adversarial(layers, log_q, x=tx, d=batch.d, length=0.5), log_q
     first = None
     for _ in range(10):
-        terms, pullback = training.value_and_pullback(model, model.layout, theta, batch, alpha=2.0, gamma=1.0, weights=(1.5, 0.5, 4.0),
-                                                      choose=choose, perturb=perturb,
+        terms, pullback = training.value_and_pullback(model, model.layout, theta, batch, alpha=2.0, gamma=1.0,
+                                                      weights=(1.5, 0.5, 4.0), choose=choose, perturb=perturb,
                                                       decay=0.1 * model.layout.kernels(theta))
         gradient = pullback(xp.ones_like(terms["objective"]))
         first = first or (host(terms["objective"]), host(gradient))

@@ -108,16 +108,17 @@ def paper_recipe():
     heads = [f"{TITLES[model]}, {figure}" for model in models for figure in ("overall", "never labelled", "slots used")]
     minutes = [run["seconds"] / 60 for model in models.values() for run in model["runs"]]
     ends = {model: [run["accuracy"] for run in models[model]["runs"]] for model in models}
+    paper = {model: f"{100 * PAPER_TABLE_1[model]['accuracy'][0]:.1f}" for model in models}
     exact = {m["epoch"]: m["accuracy"] for m in metrics("paper-settings/1-as-it-is")}
     sparse = {m["epoch"]: m["accuracy"] for m in metrics("paper-settings/1-sparse")}
     both = sorted(epoch for epoch in exact if epoch > found["job"]["recipe"]["exact_epochs"])
     above = next(m["accuracy"] for m in lines if (m["model"], m["seed"], m["epoch"]) == ("gm-dgm", 0, both[-1]))
     return markdown(["epoch", *heads, "public GMVAE logs, no labels"], rows) + (
         f"\n\n**M2's failure and GM-DGM's success are there**: after {last} epochs GM-DGM's runs have "
-        f"{_each(ends['gm-dgm'])} % (the paper: 90.7), those of M2 {_each(ends['m2'])} % (74.3). GM-DGM, seed 0, has "
+        f"{_each(ends['gm-dgm'])} % (the paper: {paper['gm-dgm']}), those of M2 {_each(ends['m2'])} % ({paper['m2']}). GM-DGM, seed 0, has "
         f"{_each(exact[epoch] for epoch in both)} % after epochs {both[0]} to {both[-1]} with the exact sum throughout, "
-        f"and {_each(sparse[epoch] for epoch in both)} % with the sparse one: a difference smaller than rounding alone "
-        f"makes, for the same seed above, begun with other kernels of the BLAS, has {100 * above:.1f} % after epoch {both[-1]}."
+        f"and {_each(sparse[epoch] for epoch in both)} % with the sparse one from epoch {both[0]} on. One seed cannot "
+        f"tell them apart: the same one above, begun with other kernels of the BLAS, has {100 * above:.1f} % after epoch {both[-1]}."
         f"\n\nCommand: `{found['command']}`; {len(models['m2']['runs'])} runs of each model, two at a time on two cores "
         f"({found['device']}, NumPy {found['versions']['numpy']}) with other work beside them: {min(minutes):.0f} to "
         f"{max(minutes):.0f} minutes a run.")
