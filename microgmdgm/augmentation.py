@@ -23,16 +23,17 @@ def affine_maps(u, image_shape):
     return xp.stack([first, second], axis=-2)
 
 
-def affine(images, maps):
-    """t(x), zero outside the image.     images (…,N,h,w) float32, maps (…,N,2,3) -> (…,N,h·w)"""
+def affine(images, maps, pixels=None):
+    """t(x), zero outside the image, at the given pixels or at all.
+    images (…,N,h,w) float32, maps (…,N,2,3), pixels (P,) of 0 … h·w − 1 -> (…,N,P)"""
     xp = namespace(images)
     *runs, h, w = images.shape
     N, f32 = math.prod(runs), images.dtype
+    pixels = xp.arange(h * w) if pixels is None else pixels
     padded = xp.zeros((N, h + 3, w + 3), dtype=f32)  # so that all four neighbours exist everywhere
     padded[:, 1:-2, 1:-2] = xp.reshape(images, (N, h, w))
-    i, j = (xp.asarray(a, dtype=f32) for a in xp.meshgrid(xp.arange(h), xp.arange(w), indexing="ij"))
-    places = xp.stack([xp.reshape(i, (-1,)) - (h - 1) / 2, xp.reshape(j, (-1,)) - (w - 1) / 2,
-                       xp.ones((h * w,), dtype=f32)])
+    i, j = (xp.asarray(a, dtype=f32) for a in (pixels // w, pixels % w))
+    places = xp.stack([i - (h - 1) / 2, j - (w - 1) / 2, xp.ones_like(i)])
     source = xp.asarray(xp.reshape(maps, (N, 2, 3)), dtype=f32) @ places
     i = xp.clip(source[:, 0] + ((h - 1) / 2 + 1), 0, h + 1)
     j = xp.clip(source[:, 1] + ((w - 1) / 2 + 1), 0, w + 1)
@@ -45,4 +46,4 @@ def affine(images, maps):
     above += dj * (xp.take(pixel, corner + 1) - above)
     below += dj * (xp.take(pixel, corner + (w + 4)) - below)
     above += di * (below - above)
-    return xp.reshape(above, (*runs, h * w))
+    return xp.reshape(above, (*runs, pixels.shape[0]))

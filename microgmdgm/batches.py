@@ -67,15 +67,16 @@ class Batch:
     """A minibatch with all of its noise.  Rows: U unlabelled examples, then L labelled ones."""
     x: object               # (R,U+L,X) what the bound explains, binarised
     tx: object              # (R,U+L,X) what q(y|x) sees
-    t2x: object             # (R,U,X) the same under other maps
+    t2x: object             # (R,U,X) the same under other maps, where γ > 0
     labels: object          # (R,L) slots
     u: object               # (R,U) uniform, which chooses the classes of the sparse sum
-    d: object               # (R,U,X) the random direction that the adversarial one starts from
+    d: object               # (R,U,X) the random direction that the adversarial one starts from, where γ > 0
     eps: object             # (R,P,Z) the noise of z
 
 
-def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y):
-    """The minibatch of all runs: `rows` (R,N) of the data, the last of which are labelled, with slots (R,L)."""
+def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y, gamma):
+    """The minibatch of all runs: `rows` (R,N) of the data, the last of which are labelled, with slots (R,L);
+    gamma is γ at this step."""
     xp = namespace(task.x)
     (R, N), L = rows.shape, slots.shape[1]
     U = N - L
@@ -85,33 +86,30 @@ def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y):
 
     def normal(*shape):
         return xp.stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs])
+
+    def t(x):
+        """A random map of each image; of each row of a table, that with some noise."""
+        if recipe.maps and task.image_shape:
+            maps = affine_maps(recipe.maps * (2 * uniform(x.shape[1], 6) - 1), task.image_shape)
+            return affine(xp.reshape(x, (*x.shape[:2], *task.image_shape)), maps, task.pixels)
+        x = xp.take(x, task.pixels, axis=-1)
+        return x + recipe.noise * task.length / math.sqrt(model.X) * normal(*x.shape[1:]) if recipe.noise else x
     grey = xp.asarray(task.x[xp.reshape(rows, (-1,))], dtype=xp.float32) * (1 / task.white)
     grey = xp.reshape(grey, (R, N, -1))
-    x = tx = t2x = d = u = eps = None
-    if joint or not recipe.gamma:
+    augmented = recipe.gamma or recipe.maps and task.image_shape
+    x = t2x = d = u = eps = None
+    if joint or not augmented:
         x = xp.take(grey, task.pixels, axis=-1)
         noise = uniform(N, model.X)
         binary = model.likelihood == "bernoulli"
         x = xp.asarray(noise < x, dtype=xp.float32) if binary else x + (noise - 0.5) / task.white
+    tx = t(grey) if augmented else x
+    if gamma:
+        t2x, d = t(grey[:, :U]), uniform(U, model.X) - 0.5
     if joint:
         u = uniform(U)
         pairs = U * (model.K if sum_over_y == "exact" else recipe.top + 1) + L
         eps = normal(recipe.samples * pairs, model.Z)
-    if recipe.maps and task.image_shape:
-        images = xp.reshape(grey, (R, N, *task.image_shape))
-        maps = affine_maps(recipe.maps * (2 * uniform(N + U, 6) - 1), task.image_shape)
-        tx, t2x = affine(images, maps[:, :N]), affine(images[:, :U], maps[:, N:])
-        tx, t2x = (xp.take(a, task.pixels, axis=-1) for a in (tx, t2x))
-    elif recipe.gamma:
-        tx = xp.take(grey, task.pixels, axis=-1)
-        t2x = tx[:, :U]
-        if recipe.noise:
-            sigma = recipe.noise * task.length / math.sqrt(model.X)
-            tx, t2x = (a + sigma * normal(*a.shape[1:]) for a in (tx, t2x))
-    else:
-        tx = x
-    if recipe.gamma:
-        d = uniform(U, model.X) - 0.5
     return Batch(x, tx, t2x, slots, u, d, eps)
 
 
@@ -123,12 +121,12 @@ def epoch_size(recipe, task):
     return U, L, max(U_all or L_all, recipe.minimum_epoch) // (U or L)
 
 
-def batches(rngs, model, recipe, task, joint, sum_over_y="exact"):
-    """The minibatches of one epoch, drawn by a second thread while the first one computes; or on the GPU, which is
-    sent the order of all rows, and seeds, at the start."""
+def batches(rngs, model, recipe, task, joint, sum_over_y, gammas):
+    """The minibatches of one epoch, one for each γ in gammas, drawn by a second thread while the first one computes;
+    or on the GPU, which is sent the order of all rows, and seeds, at the start."""
     xp = namespace(task.x)
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
-    U, L, steps = epoch_size(recipe, task)
+    (U, L, _), steps = epoch_size(recipe, task), len(gammas)
     passes = math.ceil(steps * U / max(U_all, 1))
     orders = np.stack([np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)])
                        for rng in rngs])
@@ -141,7 +139,7 @@ def batches(rngs, model, recipe, task, joint, sum_over_y="exact"):
             chosen = xp.stack([rng.integers(0, L_all, L) for rng in rngs])
             slots = xp.take_along_axis(task.slots, chosen, axis=-1)
             rows = xp.concat([rows, xp.take_along_axis(task.labelled, chosen, axis=-1)], axis=-1)
-        return draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y)
+        return draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y, gammas[step])
     return ahead(draw, steps) if xp is np else map(draw, range(steps))
 
 

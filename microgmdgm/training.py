@@ -117,9 +117,10 @@ def run_epoch(state, model, recipe, task):
         state.adam = Adam.like(theta)
     decay = layout.kernels(theta) * (0.5 / N) if recipe.weight_prior else None
     sum_over_y = recipe.sum_at(state.epoch - begun)
+    progress = [(state.epoch - begun + step / steps) / epochs for step in range(steps)]
+    gammas = [recipe.gamma_at(done if joint else 0.0) if U else 0.0 for done in progress]
     totals = {}
-    for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint, sum_over_y)):
-        progress = (state.epoch - begun + step / steps) / epochs
+    for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint, sum_over_y, gammas)):
 
         def choose(log_q):
             pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u, recipe.top)
@@ -132,14 +133,13 @@ def run_epoch(state, model, recipe, task):
             r = adversarial(layers, log_q, x=tx, d=batch.d, length=recipe.adversarial_length * task.length)
             return r, log_q
         terms, pullback = value_and_pullback(
-            model, layout, theta, batch, alpha=recipe.alpha if L else 0.0,
-            gamma=recipe.gamma_at(progress if joint else 0.0) if U else 0.0,
+            model, layout, theta, batch, alpha=recipe.alpha if L else 0.0, gamma=gammas[step],
             weights=(recipe.consistency, recipe.smoothness, recipe.beta),
             choose=choose if joint else None, perturb=perturb, decay=decay, q_from_bound=recipe.q_from_bound)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
-        state.adam.ascend(theta, gradient, recipe.rate_at(progress, joint))
+        state.adam.ascend(theta, gradient, recipe.rate_at(progress[step], joint))
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np:

@@ -90,6 +90,14 @@ def test_affine_maps(shape):
     assert random.dtype == np.float32 and random.min() >= 0 and random.max() <= 1 and random.std() > 0.05
 
 
+def test_maps_at_some_pixels_are_those_at_all_of_them():
+    rng = np.random.default_rng(0)
+    images, pixels = rng.random((2, 6, 28, 20)).astype(np.float32), np.flatnonzero(rng.random(560) < 0.3)
+    maps = augmentation.affine_maps(rng.uniform(-1, 1, (2, 6, 6)).astype(np.float32), (28, 20))
+    np.testing.assert_allclose(augmentation.affine(images, maps, pixels), augmentation.affine(images, maps)[..., pixels],
+                               atol=1e-5)
+
+
 def test_a_rotation_turns_the_image():
     """A bar through the centre, turned by 12°, lies where its angle says."""
     image = np.zeros((1, 29, 29), np.float32)

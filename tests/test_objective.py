@@ -96,9 +96,9 @@ def test_the_augmented_posterior_alone():
     digits, rngs = data.digits(), [np.random.default_rng(0)]
     recipe = replace(recipes.FAST_SMALL, gamma=0.0)
     task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
-    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, joint=True))
+    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, joint=True, sum_over_y="sparse", gammas=[0.0]))
     assert set(np.unique(batch.x)) == {0, 1} and len(np.unique(batch.tx)) > 1000
-    assert batch.tx.shape == batch.x.shape and batch.d is None
+    assert batch.tx.shape == batch.x.shape and batch.d is None and batch.t2x is None
 
 
 def tiny_task(rngs, recipe, labelled=(0, 1, 2, 8, 9), labels=10):
@@ -207,7 +207,7 @@ def test_only_images_are_augmented(image_shape):
     digits, rngs = replace(data.digits(), image_shape=image_shape), [np.random.default_rng(0)]
     task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
     model = small_model(X=64)
-    batch = next(batches.batches(rngs, model, recipes.FAST, task, joint=False))
+    batch = next(batches.batches(rngs, model, recipes.FAST, task, joint=False, sum_over_y="sparse", gammas=[50.0]))
     rows = set(map(bytes, (digits.x_train / np.float32(16)).astype(np.float32)))
     seen = sum(bytes(row) in rows for row in np.asarray(batch.tx[0]))
     assert (seen == len(batch.tx[0])) if image_shape is None else seen < 0.1 * len(batch.tx[0])
