@@ -147,7 +147,16 @@ def settings(found, data):
     changes = {"epochs": found.epochs, "classifier_epochs": found.classifier_epochs, "sum_over_y": found.sum,
                "samples": found.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
-    return changed(replace(recipe_for(found.recipe, len(data.x_train)), **changes), found.set)
+    recipe = recipe_for(found.recipe, len(data.x_train), labelled=bool(found.labelled_classes))
+    return changed(replace(recipe, **changes), found.set)
+
+
+def job_of(found, data, threads):
+    """The Job of what was asked for; its model and seeds are yet to be named.  Raises ValueError."""
+    check(found, data)
+    return Job("", (), settings(found, data), tuple(found.labelled_classes), labels_of_each(found), found.extra_classes,
+               found.z_dimensions, found.hidden_units, found.hidden_layers, found.likelihood, data.fingerprint,
+               threads=threads, gpu=found.gpu)
 
 
 def folder_name(found, dataset):
@@ -156,13 +165,10 @@ def folder_name(found, dataset):
 
 def new_folder(found, data):
     """The folder for the results of what was asked for, made now.  Raises ValueError."""
-    check(found, data)
     xp = backend.gpu() if found.gpu else np
     models = ["m2", "gm-dgm"] if found.model == "both" else [found.model]
     together = 1 if found.gpu else min(found.jobs or cpu_count(only_physical_cores=True), found.runs * len(models))
-    job = Job("", (), settings(found, data), tuple(found.labelled_classes), labels_of_each(found),
-              found.extra_classes, found.z_dimensions, found.hidden_units, found.hidden_layers, found.likelihood,
-              data.fingerprint, threads=1 if together > 1 or found.dask else None, gpu=found.gpu)
+    job = job_of(found, data, threads=1 if together > 1 or found.dask else None)
     return results.Folder.create(
         folder_name(found, data.name),
         {"command": found.command, "dataset": found.dataset or data.name, "data_dir": found.data_dir,

@@ -70,13 +70,16 @@ class Recipe:
 # on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots do not come into use.
 PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0,
                minimum_sd=0.1)
-FAST = Recipe("fast", epochs=5, classifier_epochs=10, classifier_rate=2e-3, classifier_decay_from=0.3,
+FAST = Recipe("fast", epochs=8, classifier_epochs=20, classifier_rate=2e-3, classifier_decay_from=0.3,
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
-              alpha=10.0, maps=1.0, gamma=50.0, gamma_held=0.5, gamma_gone=0.8, sum_over_y="sparse", minimum_sd=0.1,
+              alpha=10.0, maps=1.0, gamma=50.0, gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1,
               output_sd=1e-3)
+# No label at all: only its maps say which images are alike, so that these are larger and weigh more, and the balance
+# with them; with FAST two digits share a slot.
+FAST_UNLABELLED = replace(FAST, classifier_epochs=30, maps=1.5, consistency=4.0, beta=24.0)
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
-FAST_SMALL = replace(FAST, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,
+FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,
                      alpha=30.0, beta=40.0, minimum_sd=0.0, minimum_epoch=48_000)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
@@ -85,11 +88,14 @@ RECIPES = {"paper": PAPER, "fast": FAST}
 SMALL = 5_000  # training examples
 
 
-def recipe_for(name, N, slots=None):
-    """The recipe of that name for N training examples: images, or a table, of which slots is the number of classes."""
-    if name == "fast" and slots is not None:
+def recipe_for(name, N, labelled=True, slots=None):
+    """The recipe of that name for N training examples, labelled where at least one class is: images, or a table,
+    of which slots is the number of classes."""
+    if name != "fast":
+        return RECIPES[name]
+    if slots is not None:
         return replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
-    return FAST_SMALL if name == "fast" and N < SMALL else RECIPES[name]
+    return FAST_SMALL if N < SMALL else FAST if labelled else FAST_UNLABELLED
 
 
 def changed(recipe, settings):

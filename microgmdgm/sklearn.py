@@ -245,7 +245,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
 
     def _recipe(self, N, slots):
         """The recipe with what this estimator's parameters change in it; slots is None for images."""
-        recipe = self.recipe if isinstance(self.recipe, Recipe) else recipe_for(self.recipe, N, slots)
+        recipe = (self.recipe if isinstance(self.recipe, Recipe) else
+                  recipe_for(self.recipe, N, labelled=len(self.known_classes_) > 0, slots=slots))
         if not self.augment:
             recipe = replace(recipe, noise=0.0)
         return replace(recipe, **{name: getattr(self, name) for name in CHANGES if getattr(self, name) is not None})

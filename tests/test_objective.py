@@ -215,9 +215,10 @@ def test_only_images_are_augmented(image_shape):
 
 
 def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
-    for recipe in (recipes.FAST, recipes.FAST_SMALL):
-        assert recipe.gamma_at(0) == recipe.gamma_at(0.39) == 50
-        assert 0 < recipe.gamma_at(0.6) < 50 and recipe.gamma_at(0.8) == recipe.gamma_at(1) == 0
+    for recipe, held, gone in ((recipes.FAST, 0.7, 0.85), (recipes.FAST_UNLABELLED, 0.7, 0.85),
+                               (recipes.FAST_SMALL, 0.4, 0.75)):
+        assert recipe.gamma_at(0) == recipe.gamma_at(held - 0.01) == 50
+        assert 0 < recipe.gamma_at((held + gone) / 2) < 50 and recipe.gamma_at(gone) == recipe.gamma_at(1) == 0
         assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
     assert recipes.FAST.rate_at(0.3, joint=False) == 2e-3 and recipes.FAST.rate_at(1, joint=False) == 0
     assert recipes.FAST_SMALL.rate_at(0.99, joint=False) == 2e-3

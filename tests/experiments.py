@@ -1,0 +1,161 @@
+"""The fast recipe elsewhere, and taken apart: each row a command of run_mnist.py, each figure a mean over seeds.
+
+    python -m tests.experiments [regimes splits ablation] [--jobs N] [--seeds N] [--out lessons/results/experiments]
+
+writes NAME.json with every run of every row, as soon as it is finished, and prints the tables of all that are
+there; runs that a JSON holds already are not run again.  Regimes and splits are scored on the test set.  The ablation
+is not: it is on the last 10,000 training images, by which settings are chosen, and at half of the recipe's epochs.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from joblib import cpu_count
+
+import run_mnist
+from microgmdgm import backend, executors
+from microgmdgm.files import write_json
+from microgmdgm.recipes import FAST
+
+ALL = "0 1 2 3 4 5 6 7 8 9"
+HALF = f"--dataset mnist-validation --classifier-epochs {FAST.classifier_epochs // 2} --epochs {FAST.epochs // 2}"
+
+
+def final(epochs):
+    """The recipe's joint epochs, halved, and then so many more on Eq. 2 alone."""
+    joint = FAST.epochs // 2
+    total = joint + epochs
+    return (f"{HALF.rsplit(' ', 1)[0]} {total} --set gamma_held={FAST.gamma_held * joint / total:.3f} "
+            f"gamma_gone={FAST.gamma_gone * joint / total:.3f}")
+
+
+EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
+    "regimes": {"seeds": 10, "rows": {
+        "semi-unsupervised, 10 labels a class": "--labels-per-class 10",
+        "semi-supervised, 10 labels a class": f"--labelled-classes {ALL} --labels-per-class 10",
+        "unsupervised, 20 slots": "--labelled-classes --extra-classes 10",
+        "unsupervised, 10 slots": "--labelled-classes --extra-classes 0"}},
+    "splits": {"seeds": 5, "rows": {
+        "labelled 3 4 5 6 7": "--labelled-classes 3 4 5 6 7",
+        "labelled 0 1 2": "--labelled-classes 0 1 2",
+        "labelled 0 1 2 3 4 5 6 7": "--labelled-classes 0 1 2 3 4 5 6 7",
+        "20 labels a class": "--labels-per-class 20"}},
+    "ablation": {"seeds": 5, "rows": {
+        "the recipe": HALF,
+        "without random maps": f"{HALF} --set maps=0",
+        "without consistency": f"{HALF} --set consistency=0",
+        "without smoothness": f"{HALF} --set smoothness=0",
+        "without balance": f"{HALF} --set beta=0",
+        "with five times the weight of the labels": f"{HALF} --set alpha={5 * FAST.alpha:g}",
+        "with constant learning rates": f"{HALF} --set classifier_decay_from=1 decay_from=1",
+        "without epochs of q(y|x) alone": HALF.replace(f"--classifier-epochs {FAST.classifier_epochs // 2}",
+                                                       "--classifier-epochs 0"),
+        "with all pixels": f"{HALF} --set minimum_sd=0",
+        "the paper's objective alone": f"{HALF} --set gamma=0 maps=0",
+        "… and random maps": f"{HALF} --set gamma=0",
+        "… and consistency under random maps": f"{HALF} --set smoothness=0 beta=0",
+        "… and smoothness": f"{HALF} --set maps=0 consistency=0 beta=0",
+        "… and balance": f"{HALF} --set maps=0 consistency=0 smoothness=0",
+        "… and balance and smoothness": f"{HALF} --set maps=0 consistency=0",
+        "q(y|x) learns nothing from the bound": f"{HALF} --set q_from_bound=false",
+        "M2": f"{HALF} --model m2",
+        "no last epochs on Eq. 2 alone": f"{HALF} --set gamma_held=1 gamma_gone=1",
+        "20 more epochs on Eq. 2 alone": final(20),
+        "20 more epochs on Eq. 2 alone, M2": f"{final(20)} --model m2"}},
+}
+
+
+def jobs_of(arguments, seeds):
+    """The source of the data and a Job for each seed.  Raises ValueError, DataError."""
+    found = run_mnist.options(shlex.split(arguments))
+    source, data = run_mnist.find_data(found, partial(print, file=sys.stderr))
+    job = run_mnist.job_of(found, data, threads=1)
+    return source, [replace(job, model=found.model, seeds=(seed,)) for seed in seeds]
+
+
+def run(name, seeds, processes, path):
+    """Every row with every seed; each run is kept in the JSON as soon as it is finished."""
+    rows = EXPERIMENTS[name]["rows"]
+    result = json.loads(path.read_text()) if path.exists() else {"rows": {}}
+    result |= {"device": backend.device_name(), "versions": executors.versions(), "threads": 1}
+    todo, rows_of, curves = {}, {}, {}
+    for title, arguments in rows.items():
+        row = result["rows"].setdefault(title, {"arguments": arguments, "runs": []})
+        if row["arguments"] != arguments:
+            raise ValueError(f"{path} holds the row {title!r} with other arguments, {row['arguments']}: remove it there")
+        done = {kept["seed"] for kept in row["runs"]}
+        source, jobs = jobs_of(arguments, [seed for seed in seeds if seed not in done])
+        for job in jobs:
+            rows_of[job], curves[job] = row, []
+            todo.setdefault(source, []).append(job)
+
+    def record(job, state, metrics, results):
+        curves[job] += [{figure: m[figure] for figure in ("epoch", "accuracy", "balance", "L(x)") if figure in m}
+                        for m in metrics]
+        if results is not None:
+            row = rows_of[job]
+            row["runs"] = sorted([*row["runs"], {**results[0][0], "curve": curves[job]}], key=lambda kept: kept["seed"])
+            print(f"{name}, {next(title for title in rows if result['rows'][title] is row)}, seed {job.seeds[0]}: "
+                  f"{100 * results[0][0]['accuracy']:.2f} % after {state.seconds:.0f} s", file=sys.stderr, flush=True)
+            write_json(path, result)
+    for source, jobs in todo.items():
+        diverged = executors.compute(jobs, source, partial(executors.processes, processes), lambda job: None, record)
+        for job, error in diverged.items():
+            raise ArithmeticError(f"{job.name}: {error}")
+
+
+def percent(runs, figure):
+    """Mean (SD over seeds) in percent."""
+    values = [kept[figure] for kept in runs]
+    if None in values:
+        return "–"
+    return f"{100 * np.mean(values):.1f}" + (f" ({100 * np.std(values, ddof=1):.1f})" if len(values) > 1 else "")
+
+
+COLUMNS = {"accuracy": "overall", "accuracy_labelled_classes": "labelled classes",
+           "accuracy_unlabelled_classes": "never-labelled classes", "accuracy_one_to_one": "best one-to-one map",
+           "nmi": "NMI"}
+
+
+def table(result):
+    """A row an experiment, in Markdown."""
+    lines = ["| | " + " | ".join(COLUMNS.values()) + " | lowest run | bound, nats |", "|---" * (len(COLUMNS) + 3) + "|"]
+    for title, row in result["rows"].items():
+        runs = row["runs"]
+        if runs:
+            bounds = np.mean([kept["bound"] for kept in runs])
+            lines.append(f"| {title} | " + " | ".join(percent(runs, figure) for figure in COLUMNS)
+                         + f" | {100 * min(kept['accuracy'] for kept in runs):.1f} | {bounds:.1f} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(EXPERIMENTS)}; none: only print the tables")
+    parser.add_argument("--seeds", type=int, metavar="N", help="runs of each row (default: "
+                        + ", ".join(f"{e['seeds']} for {name}" for name, e in EXPERIMENTS.items()) + ")")
+    parser.add_argument("--jobs", type=int, default=cpu_count(only_physical_cores=True), metavar="N",
+                        help="runs at a time, each on one BLAS thread (default: as many as cores)")
+    parser.add_argument("--out", type=Path, default=Path("lessons/results/experiments"), metavar="DIR")
+    found = parser.parse_args()
+    if unknown := set(found.names) - set(EXPERIMENTS):
+        parser.error(f"unknown experiment {unknown.pop()}: choose from {', '.join(EXPERIMENTS)}")
+    found.out.mkdir(parents=True, exist_ok=True)
+    try:
+        for name in found.names:
+            run(name, range(found.seeds or EXPERIMENTS[name]["seeds"]), found.jobs, found.out / f"{name}.json")
+    except (ValueError, OSError, ArithmeticError) as error:
+        parser.error(str(error))
+    for name in EXPERIMENTS:
+        if (path := found.out / f"{name}.json").exists():
+            print(f"\n{name}\n\n{table(json.loads(path.read_text()))}")
+
+
+if __name__ == "__main__":
+    main()
