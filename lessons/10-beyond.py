@@ -414,6 +414,7 @@ if rows.keys() >= {title, f"{title}, M2"}:
     ax.axvline(alone - 0.5, color="0.5", linestyle="-.", label="with γ > 0 | Eq. 2 alone")
     ax.set(title="MNIST, held-out training images: every run (thin) and their mean (thick)", xlabel="epoch",
            ylabel="accuracy overall (%)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="lower right")
     plt.show()
 
@@ -459,6 +460,7 @@ def verdicts(q, prior):
             (right / np.log(2), "Wrong unit: these are bits. The natural logarithm gives nats."))
 
 
+# %% tags=["check"]
 print(check(balance))
 
 # %% [markdown]
