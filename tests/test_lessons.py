@@ -34,7 +34,7 @@ def prose(source):
 
 
 def test_there_are_lessons():
-    assert list(LESSONS) == sorted(LESSONS) and LESSONS.keys() >= {f"{n:02}" for n in (*range(1, 10), 11)}
+    assert list(LESSONS) == sorted(LESSONS) and LESSONS.keys() >= {f"{n:02}" for n in range(1, 12)}
 
 
 @lesson
@@ -186,6 +186,16 @@ WRONG = [  # lesson, a plausible wrong answer, what the check must say of it
         ("(names[slots_test] == y_test)[names[slots_test] >= 0].mean()", "not absent"),
         ("names[slots_test] == y_test", "one number"),
         ("evaluation.one_to_one_accuracy(test)", "one-to-one"), ("0.123", "Count with"))],
+    *[("10", f"def balance(q, prior):\n mean = q.mean(axis=0)\n return {value}", said) for value, said in (
+        ("(q * np.log(q / prior)).sum(axis=1).mean()", "I(x;y)"),
+        ("(prior * np.log(prior / mean)).sum()", "changed places"),
+        ("-(mean * np.log(mean / prior)).sum()", "the sign"),
+        ("(mean * np.log(mean)).sum()", "p(y) is missing"), ("-(mean * np.log(mean)).sum()", "p(y) is missing"),
+        ("-(mean * np.log(prior)).sum()", "cross-entropy"), ("np.log(mean / prior).sum()", "the weight of each"),
+        ("(mean * np.log(mean / prior)).mean()", "not averaged"),
+        ("(len(q) * mean * np.log(len(q) * mean / prior)).sum()", "no distribution"),
+        ("(mean * np.log2(mean / prior)).sum()", "bits"), ("mean * np.log(mean / prior)", "one number"),
+        ("0.123", "the mean answer"))],
     ("11", "def softplus(l): return np.maximum(l, 0) + np.log1p(np.exp(-np.abs(l)))", "under array_api_strict"),
     ("11", "def softplus(l): return namespace(l).log1p(namespace(l).exp(l))", "at the ends"),
     ("11", "def softplus(l): return namespace(l).exp(l)", "under NumPy already"),
