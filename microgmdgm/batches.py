@@ -80,6 +80,7 @@ def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y, gamma)
     xp = namespace(task.x)
     (R, N), L = rows.shape, slots.shape[1]
     U = N - L
+    size = recipe.maps_at(joint) if task.image_shape else 0.0
 
     def uniform(*shape):
         return xp.stack([rng.random(shape, dtype=np.float32) for rng in rngs])
@@ -89,14 +90,14 @@ def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y, gamma)
 
     def t(x):
         """A random map of each image; of each row of a table, that with some noise."""
-        if recipe.maps and task.image_shape:
-            maps = affine_maps(recipe.maps * (2 * uniform(x.shape[1], 6) - 1), task.image_shape)
+        if size:
+            maps = affine_maps(size * (2 * uniform(x.shape[1], 6) - 1), task.image_shape)
             return affine(xp.reshape(x, (*x.shape[:2], *task.image_shape)), maps, task.pixels)
         x = xp.take(x, task.pixels, axis=-1)
         return x + recipe.noise * task.length / math.sqrt(model.X) * normal(*x.shape[1:]) if recipe.noise else x
     grey = xp.asarray(task.x[xp.reshape(rows, (-1,))], dtype=xp.float32) * (1 / task.white)
     grey = xp.reshape(grey, (R, N, -1))
-    augmented = recipe.gamma or recipe.maps and task.image_shape
+    augmented = recipe.gamma or size
     x = t2x = d = u = eps = None
     if joint or not augmented:
         x = xp.take(grey, task.pixels, axis=-1)

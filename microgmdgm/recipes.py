@@ -18,9 +18,11 @@ class Recipe:
     decay_from: float = 1.0         # the same for learning_rate and the epochs on all of the model
     alpha: float = 0.1              # weight of the labels in Eq. 2, whose terms are means
     maps: float = 0.0               # size of the random maps of images; at 1 as in `augmentation`
+    classifier_maps: float | None = None  # the same in the classifier epochs; None: as later
     gamma: float = 0.0              # weight of what `invariance` adds, and within it of
     consistency: float = 1.0        # … q(y|x) under two maps,
     smoothness: float = 1.0         # … the adversarial term,
+    classifier_smoothness: float | None = None  # the same in the classifier epochs; None: as later
     beta: float = 8.0               # … balance
     gamma_held: float = 0.0         # the share of the epochs for which γ is held
     gamma_gone: float = 0.0         # the share of the epochs at which it has fallen to gamma_end
@@ -48,6 +50,15 @@ class Recipe:
     def total_epochs(self):
         return self.classifier_epochs + self.epochs
 
+    def maps_at(self, joint):
+        """The size of the maps in the epochs on all of the model, or before."""
+        return self.maps if joint or self.classifier_maps is None else self.classifier_maps
+
+    def weights_at(self, joint):
+        """Of consistency, smoothness and balance, in the epochs on all of the model, or before."""
+        early = not joint and self.classifier_smoothness is not None
+        return self.consistency, self.classifier_smoothness if early else self.smoothness, self.beta
+
     def sum_at(self, epoch):
         """The sum over y when `epoch` epochs on the whole model are done."""
         return "exact" if epoch < self.exact_epochs else self.sum_over_y
@@ -74,9 +85,9 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=20, classifier_rate=2e-3, clas
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
               alpha=10.0, maps=1.0, gamma=50.0, gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1,
               output_sd=1e-3)
-# No label at all: only its maps say which images are alike, so that these are larger and weigh more, and the balance
-# with them; with FAST two digits share a slot.
-FAST_UNLABELLED = replace(FAST, classifier_epochs=30, maps=1.5, consistency=4.0, beta=24.0)
+# No label at all: only its maps say which images are alike.  Larger ones, and less smoothness at first, which holds
+# slots where they are: with FAST two digits often share one.
+FAST_UNLABELLED = replace(FAST, classifier_maps=1.5, classifier_smoothness=0.25)
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,

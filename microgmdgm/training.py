@@ -134,8 +134,8 @@ def run_epoch(state, model, recipe, task):
             return r, log_q
         terms, pullback = value_and_pullback(
             model, layout, theta, batch, alpha=recipe.alpha if L else 0.0, gamma=gammas[step],
-            weights=(recipe.consistency, recipe.smoothness, recipe.beta),
-            choose=choose if joint else None, perturb=perturb, decay=decay, q_from_bound=recipe.q_from_bound)
+            weights=recipe.weights_at(joint), choose=choose if joint else None, perturb=perturb, decay=decay,
+            q_from_bound=recipe.q_from_bound)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)

@@ -214,6 +214,22 @@ def test_only_images_are_augmented(image_shape):
     assert np.array_equal(batch.tx[:, :250], batch.t2x) == (image_shape is None)
 
 
+@pytest.mark.parametrize("setting", ["classifier_maps", "classifier_smoothness"])
+def test_the_classifier_epochs_have_settings_of_their_own(setting):
+    """They change what the first epochs, on q(y|x) alone, do, and not what the same epochs of all of the model do."""
+    recipe = replace(recipes.FAST_SMALL, epochs=1, classifier_epochs=1, minimum_epoch=500)
+
+    def theta(recipe):
+        rngs = [np.random.default_rng(0)]
+        task, model = tiny_task(rngs, recipe)
+        *_, (state, _) = training.train(model, recipe, task, rngs)
+        return state.theta
+    other = replace(recipe, **{setting: 0.0})
+    assert np.abs(theta(other) - theta(recipe)).max() > 1e-3
+    joint, other = (replace(each, classifier_epochs=0) for each in (recipe, other))
+    np.testing.assert_array_equal(theta(other), theta(joint))
+
+
 def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
     for recipe, held, gone in ((recipes.FAST, 0.7, 0.85), (recipes.FAST_UNLABELLED, 0.7, 0.85),
                                (recipes.FAST_SMALL, 0.4, 0.75)):
@@ -222,6 +238,10 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
         assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
     assert recipes.FAST.rate_at(0.3, joint=False) == 2e-3 and recipes.FAST.rate_at(1, joint=False) == 0
     assert recipes.FAST_SMALL.rate_at(0.99, joint=False) == 2e-3
+    early, late = (recipes.FAST_UNLABELLED.weights_at(joint) for joint in (False, True))
+    assert early == (1, 0.25, 8) and late == (1, 1, 8) == recipes.FAST.weights_at(False)
+    assert [recipes.FAST_UNLABELLED.maps_at(joint) for joint in (False, True)] == [1.5, 1]
+    assert [recipes.FAST.maps_at(joint) for joint in (False, True)] == [1, 1]
     sparse = replace(recipes.PAPER, sum_over_y="sparse", exact_epochs=3)
     assert [sparse.sum_at(epoch) for epoch in range(5)] == ["exact"] * 3 + ["sparse"] * 2
     assert recipes.FAST.sum_at(0) == "sparse" and recipes.PAPER.sum_at(100) == "exact"
