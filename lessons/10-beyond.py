@@ -381,9 +381,14 @@ if rows:
 # - "The paper's objective alone" has far fewer epochs than the paper's recipe, which is slow (lesson 9): the row says
 #   what Eq. 2 finds in this time, and not what it can find.
 #
-# TODO-CONCLUSION (what matters most, by how much; what hardly matters)
+# Consistency, balance and the maps are worth tens of points each, smoothness one or two. And none of them is enough:
+# the recipe takes all of them at once, and time on $q(y|x)$ alone before the bound comes in. Hardly worth anything
+# are the exact weight of the labels and the choice of pixels.
 #
-# TODO-CONCLUSION (what the generative model adds to the classifier)
+# The generative model adds nothing to the classifier that these runs could show. A $q(y|x)$ that learns nothing from
+# the bound is as accurate as one that does, and M2 does as well as GM-DGM. The paper's finding, that GM-DGM sees the new
+# digits where M2 does not, is about Eq. 2 by itself (lesson 9); once $q(y|x)$ is trained to be invariant, both see
+# them. What is left to the generative model is what a classifier does not have: see question 3.
 #
 # ### Does Eq. 2 keep what was found?
 #
@@ -419,7 +424,9 @@ if rows.keys() >= {title, f"{title}, M2"}:
     plt.show()
 
 # %% [markdown]
-# TODO-CONCLUSION (whether Eq. 2 alone keeps the accuracy, for GM-DGM and for M2)
+# Nearly. While the learning rate is high both models lose some of it, GM-DGM more, and as it falls they win it back:
+# M2 all, GM-DGM not quite. So Eq. 2 does not undo what invariance has found, but it has no preference for it either:
+# other answers, less true to the digits, have bounds as good.
 #
 # ## Exercise
 #

@@ -130,7 +130,8 @@ def table(result):
         runs = row["runs"]
         if runs:
             bounds = np.mean([kept["bound"] for kept in runs])
-            lines.append(f"| {title} | " + " | ".join(percent(runs, figure) for figure in COLUMNS)
+            name = title.replace("|", r"\|")
+            lines.append(f"| {name} | " + " | ".join(percent(runs, figure) for figure in COLUMNS)
                          + f" | {100 * min(kept['accuracy'] for kept in runs):.1f} | {bounds:.1f} |")
     return "\n".join(lines)
 
