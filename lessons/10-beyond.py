@@ -404,8 +404,8 @@ def draw_curves(ax, name, runs, colour, marker):
     accuracy = 100 * np.array([[m["accuracy"] for m in run["curve"] if m["epoch"] in epochs] for run in runs])
     ax.plot(epochs, accuracy.T, color=COLOURS[colour], linewidth=0.8, alpha=0.5)
     ax.plot(epochs, accuracy.mean(axis=0), marker, color=COLOURS[colour], linewidth=2.5, label=f"{name}, mean")
-    before, after = accuracy[:, [list(epochs).index(alone[0] - 1), -1]].mean(axis=0)
-    print(f"{name}: {before:.2f} % before the epochs on Eq. 2 alone, {after:.2f} % after {len(alone)} of them")
+    before, after = accuracy[:, [list(epochs).index(alone[0] - 2), -1]].mean(axis=0)  # γ falls in the epoch between
+    print(f"{name}: {before:.2f} % before γ falls, {after:.2f} % after {len(alone)} epochs on Eq. 2 alone")
     return joint[0], alone[0]
 
 
