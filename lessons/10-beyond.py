@@ -381,7 +381,7 @@ if rows:
 # - "The paper's objective alone" has far fewer epochs than the paper's recipe, which is slow (lesson 9): the row says
 #   what Eq. 2 finds in this time, and not what it can find.
 #
-# Consistency, balance and the maps are worth tens of points each, smoothness one or two. And none of them is enough:
+# Balance, consistency and the maps are worth ten points and more each, smoothness one or two. None of them is enough:
 # the recipe takes all of them at once, and time on $q(y|x)$ alone before the bound comes in. Hardly worth anything
 # are the exact weight of the labels and the choice of pixels.
 #

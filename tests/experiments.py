@@ -22,6 +22,7 @@ import run_mnist
 from microgmdgm import backend, executors
 from microgmdgm.files import write_json
 from microgmdgm.recipes import FAST
+from tests.real_cases import cell
 
 ALL = "0 1 2 3 4 5 6 7 8 9"
 HALF = f"--dataset mnist-validation --classifier-epochs {FAST.classifier_epochs // 2} --epochs {FAST.epochs // 2}"
@@ -110,29 +111,23 @@ def run(name, seeds, processes, path):
             raise ArithmeticError(f"{job.name}: {error}")
 
 
-def percent(runs, figure):
-    """Mean (SD over seeds) in percent."""
-    values = [kept[figure] for kept in runs]
-    if None in values:
-        return "–"
-    return f"{100 * np.mean(values):.1f}" + (f" ({100 * np.std(values, ddof=1):.1f})" if len(values) > 1 else "")
-
-
-COLUMNS = {"accuracy": "overall", "accuracy_labelled_classes": "labelled classes",
-           "accuracy_unlabelled_classes": "never-labelled classes", "accuracy_one_to_one": "best one-to-one map",
-           "nmi": "NMI"}
+COLUMNS = {"accuracy": "overall", "accuracy_unlabelled_classes": "never-labelled classes",
+           "accuracy_one_to_one": "best one-to-one map"}
 
 
 def table(result):
-    """A row an experiment, in Markdown."""
-    lines = ["| | " + " | ".join(COLUMNS.values()) + " | lowest run | bound, nats |", "|---" * (len(COLUMNS) + 3) + "|"]
+    """A row an experiment, in percent: mean (SD over seeds), in Markdown."""
+    lines = ["| | settings | " + " | ".join(COLUMNS.values()) + " | lowest run | slots used | bound, nats |",
+             "|---" * (len(COLUMNS) + 5) + "|"]
     for title, row in result["rows"].items():
         runs = row["runs"]
         if runs:
-            bounds = np.mean([kept["bound"] for kept in runs])
-            name = title.replace("|", r"\|")
-            lines.append(f"| {name} | " + " | ".join(percent(runs, figure) for figure in COLUMNS)
-                         + f" | {100 * min(kept['accuracy'] for kept in runs):.1f} | {bounds:.1f} |")
+            settings = row["arguments"].replace(HALF, "").replace("--dataset mnist-validation", "").strip()
+            slots, bound = (np.mean([kept[name] for kept in runs]) for name in ("slots_used", "bound"))
+            lines.append("| " + " | ".join([
+                title.replace("|", r"\|"), f"`{settings}`" if settings else "",
+                *(cell([kept[figure] for kept in runs]) for figure in COLUMNS),
+                f"{100 * min(kept['accuracy'] for kept in runs):.1f}", f"{slots:.0f}", f"{bound:.1f}"]) + " |")
     return "\n".join(lines)
 
 

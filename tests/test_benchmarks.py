@@ -14,7 +14,8 @@ from .benchmarks.ours import Ours
 from .benchmarks.worker import Failed, Worker
 
 RESULT = Path(__file__).parent.parent / "lessons" / "results" / "benchmark" / "benchmark.json"
-PEERS = [("exact", "ours-halves"), ("exact", "torch-tiled"), ("exact", "torch-shared"), ("exact", "jax"), ("sparse", "torch-pairs")]
+PEERS = [("exact", "ours-halves"), ("exact", "torch-tiled"), ("exact", "torch-shared"), ("exact", "jax"),
+         ("sparse", "torch-pairs")]
 
 
 def small(sum_over_y, scale=2.0):

@@ -22,7 +22,8 @@ def test_every_row_is_a_command_and_each_another_one(monkeypatch):
 
 def test_the_long_rows_lengthen_the_last_phase_alone():
     """γ is held, and falls, over as many epochs as in the row that they are compared with."""
-    recipes = [experiments.jobs_of(f"{experiments.EXPERIMENTS['ablation']['rows'][title]} --dataset digits", [0])[1][0].recipe
+    rows = experiments.EXPERIMENTS["ablation"]["rows"]
+    recipes = [experiments.jobs_of(f"{rows[title]} --dataset digits", [0])[1][0].recipe
                for title in ("without consistency", "20 more epochs on Eq. 2 alone")]
     assert recipes[1].epochs == recipes[0].epochs + 20
     short, long = ([recipe.epochs * share for share in (held, gone)] for recipe, held, gone in (
@@ -54,7 +55,7 @@ def test_runs_are_kept_and_not_run_again(small, tmp_path, capsys):
     assert capsys.readouterr().err.count("% after") == 4
     lines = experiments.table(json.loads(path.read_text())).splitlines()
     mean = 50 * sum(run["accuracy"] for run in both["two"]["runs"])
-    assert lines[3].startswith(f"| two | {mean:.1f} (")
+    assert lines[3].startswith("| two | `") and f"` | {mean:.1f} (" in lines[3]
     same = experiments.jobs_of(small["one"], [1])[1][0]
     assert same.recipe.alpha == run_mnist.recipe_for("fast", 1000).alpha and same.seeds == (1,)
 

@@ -78,15 +78,7 @@ def real_cases():
 def ablation():
     """The recipe taken apart, at half its epochs, on validation images."""
     found = json.loads((HERE / "experiments" / "ablation.json").read_text())
-    rows = []
-    for title, row in found["rows"].items():
-        columns = {name: [run[name] for run in row["runs"]] for name in row["runs"][0]}
-        options = row["arguments"].replace(experiments.HALF, "").replace("--dataset mnist-validation", "").strip()
-        rows.append([title.replace("|", r"\|"), f"`{options}`" if options else "", _percent(columns["accuracy"]),
-                     _percent(columns["accuracy_unlabelled_classes"]), f"{100 * min(columns['accuracy']):.1f}",
-                     f"{np.mean(columns['slots_used']):.0f}", f"{np.mean(columns['bound']):.1f}"])
-    return markdown(["", "settings", "overall", "never-labelled classes", "lowest run", "slots used", "bound, nats"],
-                    rows) + (
+    return experiments.table(found) + (
         f"\n\nEvery row: `python run_mnist.py {experiments.HALF}` with its settings; two runs at a time on two cores "
         f"({found['device']}, NumPy {found['versions']['numpy']}).")
 
@@ -132,10 +124,11 @@ def paper_recipe():
     above = next(m["accuracy"] for m in lines if (m["model"], m["seed"], m["epoch"]) == ("gm-dgm", 0, both[-1]))
     return markdown(["epoch", *heads, "public GMVAE logs, no labels"], rows) + (
         f"\n\n**M2's failure and GM-DGM's success are there**: after {last} epochs GM-DGM's runs have "
-        f"{_each(ends['gm-dgm'])} % (the paper: {paper['gm-dgm']}), those of M2 {_each(ends['m2'])} % ({paper['m2']}). GM-DGM, seed 0, has "
-        f"{_each(exact[epoch] for epoch in both)} % after epochs {both[0]} to {both[-1]} with the exact sum throughout, "
+        f"{_each(ends['gm-dgm'])} % (the paper: {paper['gm-dgm']}), those of M2 {_each(ends['m2'])} % ({paper['m2']}). "
+        f"GM-DGM, seed 0, has {_each(exact[epoch] for epoch in both)} % after epochs {both[0]} to {both[-1]} with the exact sum throughout, "
         f"and {_each(sparse[epoch] for epoch in both)} % with the sparse one from epoch {both[0]} on. One seed cannot "
-        f"tell them apart: the same one above, begun with other kernels of the BLAS, has {100 * above:.1f} % after epoch {both[-1]}."
+        "tell them apart: the same one above, begun with other kernels of the BLAS, has "
+        f"{100 * above:.1f} % after epoch {both[-1]}."
         f"\n\nCommand: `{found['command']}`; {len(models['m2']['runs'])} runs of each model, two at a time on two cores "
         f"({found['device']}, NumPy {found['versions']['numpy']}) with other work beside them: {min(minutes):.0f} to "
         f"{max(minutes):.0f} minutes a run.")
