@@ -147,7 +147,7 @@ def settings(found, data):
     changes = {"epochs": found.epochs, "classifier_epochs": found.classifier_epochs, "sum_over_y": found.sum,
                "samples": found.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
-    recipe = recipe_for(found.recipe, len(data.x_train), labelled=bool(found.labelled_classes))
+    recipe = recipe_for(found.recipe, len(data.x_train), labels_of_each(found) if found.labelled_classes else 0)
     return changed(replace(recipe, **changes), found.set)
 
 

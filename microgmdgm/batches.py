@@ -74,13 +74,13 @@ class Batch:
     eps: object             # (R,P,Z) the noise of z
 
 
-def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y, gamma):
-    """The minibatch of all runs: `rows` (R,N) of the data, the last of which are labelled, with slots (R,L);
-    gamma is γ at this step."""
+def draw_batch(rngs, model, recipe, task, rows, slots, epoch, gamma):
+    """The minibatch of all runs: `rows` (R,N) of the data, the last of which are labelled, with slots (R,L),
+    when `epoch` epochs are done; gamma is γ at this step."""
     xp = namespace(task.x)
     (R, N), L = rows.shape, slots.shape[1]
     U = N - L
-    size = recipe.maps_at(joint) if task.image_shape else 0.0
+    joint, size = recipe.joint_at(epoch), recipe.maps_at(epoch) if task.image_shape else 0.0
 
     def uniform(*shape):
         return xp.stack([rng.random(shape, dtype=np.float32) for rng in rngs])
@@ -109,7 +109,7 @@ def draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y, gamma)
         t2x, d = t(grey[:, :U]), uniform(U, model.X) - 0.5
     if joint:
         u = uniform(U)
-        pairs = U * (model.K if sum_over_y == "exact" else recipe.top + 1) + L
+        pairs = U * (model.K if recipe.sum_at(epoch) == "exact" else recipe.top + 1) + L
         eps = normal(recipe.samples * pairs, model.Z)
     return Batch(x, tx, t2x, slots, u, d, eps)
 
@@ -122,8 +122,8 @@ def epoch_size(recipe, task):
     return U, L, max(U_all or L_all, recipe.minimum_epoch) // (U or L)
 
 
-def batches(rngs, model, recipe, task, joint, sum_over_y, gammas):
-    """The minibatches of one epoch, one for each γ in gammas, drawn by a second thread while the first one computes;
+def batches(rngs, model, recipe, task, epoch, gammas):
+    """The minibatches of the epoch after `epoch` others, one for each γ in gammas, drawn by a second thread while the first one computes;
     or on the GPU, which is sent the order of all rows, and seeds, at the start."""
     xp = namespace(task.x)
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
@@ -140,7 +140,7 @@ def batches(rngs, model, recipe, task, joint, sum_over_y, gammas):
             chosen = xp.stack([rng.integers(0, L_all, L) for rng in rngs])
             slots = xp.take_along_axis(task.slots, chosen, axis=-1)
             rows = xp.concat([rows, xp.take_along_axis(task.labelled, chosen, axis=-1)], axis=-1)
-        return draw_batch(rngs, model, recipe, task, rows, slots, joint, sum_over_y, gammas[step])
+        return draw_batch(rngs, model, recipe, task, rows, slots, epoch, gammas[step])
     return ahead(draw, steps) if xp is np else map(draw, range(steps))
 
 

@@ -18,12 +18,14 @@ class Recipe:
     decay_from: float = 1.0         # the same for learning_rate and the epochs on all of the model
     alpha: float = 0.1              # weight of the labels in Eq. 2, whose terms are means
     maps: float = 0.0               # size of the random maps of images; at 1 as in `augmentation`
-    classifier_maps: float | None = None  # the same in the classifier epochs; None: as later
     gamma: float = 0.0              # weight of what `invariance` adds, and within it of
     consistency: float = 1.0        # … q(y|x) under two maps,
     smoothness: float = 1.0         # … the adversarial term,
-    classifier_smoothness: float | None = None  # the same in the classifier epochs; None: as later
     beta: float = 8.0               # … balance
+    first_epochs: int = 0           # so many epochs have
+    first_maps: float = 1.0         # … maps so many times as large,
+    first_smoothness: float = 1.0   # … and so many times the weight of the adversarial term
+    first_beta: float = 1.0         # … and of balance
     gamma_held: float = 0.0         # the share of the epochs for which γ is held
     gamma_gone: float = 0.0         # the share of the epochs at which it has fallen to gamma_end
     gamma_end: float = 0.0
@@ -50,18 +52,22 @@ class Recipe:
     def total_epochs(self):
         return self.classifier_epochs + self.epochs
 
-    def maps_at(self, joint):
-        """The size of the maps in the epochs on all of the model, or before."""
-        return self.maps if joint or self.classifier_maps is None else self.classifier_maps
+    def joint_at(self, epoch):
+        """Whether all of the model is trained when `epoch` epochs are done, or q(y|x) alone."""
+        return epoch >= self.classifier_epochs
 
-    def weights_at(self, joint):
-        """Of consistency, smoothness and balance, in the epochs on all of the model, or before."""
-        early = not joint and self.classifier_smoothness is not None
-        return self.consistency, self.classifier_smoothness if early else self.smoothness, self.beta
+    def maps_at(self, epoch):
+        """The size of the maps when `epoch` epochs are done."""
+        return self.maps * (self.first_maps if epoch < self.first_epochs else 1)
+
+    def weights_at(self, epoch):
+        """Of consistency, smoothness and balance when `epoch` epochs are done."""
+        smoothness, beta = (self.first_smoothness, self.first_beta) if epoch < self.first_epochs else (1, 1)
+        return self.consistency, smoothness * self.smoothness, beta * self.beta
 
     def sum_at(self, epoch):
-        """The sum over y when `epoch` epochs on the whole model are done."""
-        return "exact" if epoch < self.exact_epochs else self.sum_over_y
+        """The sum over y when `epoch` epochs are done."""
+        return "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y
 
     def gamma_at(self, progress):
         """γ when a share `progress` of the epochs is done: held, then linearly to its end."""
@@ -85,9 +91,10 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=20, classifier_rate=2e-3, clas
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
               alpha=10.0, maps=1.0, gamma=50.0, gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1,
               output_sd=1e-3)
-# No label at all: only its maps say which images are alike.  Larger ones, and less smoothness at first, which holds
-# slots where they are: with FAST two digits often share one.
-FAST_UNLABELLED = replace(FAST, classifier_maps=1.5, classifier_smoothness=0.25)
+# Few labels, or none: smoothness holds slots where they are, also one that two digits share, so that there is little
+# of it at first, and more maps; then smaller maps, for what is left to find is the border between digits.
+FAST_FEW = replace(FAST, classifier_epochs=30, classifier_decay_from=0.6, alpha=30.0, maps=0.75, smoothness=2.0, beta=4.0,
+                   first_epochs=8, first_maps=2.0, first_smoothness=0.125, first_beta=2.0)
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,
@@ -97,16 +104,17 @@ FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, classifier_decay_from
 FAST_TABLE = replace(FAST_SMALL, classifier_epochs=8, beta=4.0, minimum_epoch=12_000, noise=0.4)
 RECIPES = {"paper": PAPER, "fast": FAST}
 SMALL = 5_000  # training examples
+FEW = 50       # labels of a class
 
 
-def recipe_for(name, N, labelled=True, slots=None):
-    """The recipe of that name for N training examples, labelled where at least one class is: images, or a table,
-    of which slots is the number of classes."""
+def recipe_for(name, N, labels=None, slots=None):
+    """The recipe of that name for N training examples: images, or a table, of which slots is the number of classes.
+    labels is how many each labelled class has at least, 0 where no class is labelled, None for all."""
     if name != "fast":
         return RECIPES[name]
     if slots is not None:
         return replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
-    return FAST_SMALL if N < SMALL else FAST if labelled else FAST_UNLABELLED
+    return FAST_SMALL if N < SMALL else FAST if labels is None or labels >= FEW else FAST_FEW
 
 
 def changed(recipe, settings):

@@ -106,7 +106,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.classes_ = np.concatenate(parts)
         self.columns_ = Columns.learn(X, self.likelihood, image)
         self.likelihood_ = self.columns_.likelihood
-        self.recipe_ = self._recipe(N, None if image else len(self.classes_))
+        self.recipe_ = self._recipe(slots, None if image else len(self.classes_))
         if self.verbose:
             print(f"{type(self).__name__}: {N} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
                   f"recipe {self.recipe_.name}")
@@ -243,10 +243,10 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         if self.image_shape is not None and (np.shape(self.image_shape) != (2,) or min(self.image_shape) < 1):
             raise ValueError(f"image_shape must be (h, w), not {self.image_shape!r}")
 
-    def _recipe(self, N, slots):
-        """The recipe with what this estimator's parameters change in it; slots is None for images."""
+    def _recipe(self, slots, K):
+        """The recipe with what this estimator's parameters change in it; K is None for images."""
         recipe = (self.recipe if isinstance(self.recipe, Recipe) else
-                  recipe_for(self.recipe, N, labelled=len(self.known_classes_) > 0, slots=slots))
+                  recipe_for(self.recipe, len(slots), min(np.bincount(slots[slots >= 0]), default=0), K))
         if not self.augment:
             recipe = replace(recipe, noise=0.0)
         return replace(recipe, **{name: getattr(self, name) for name in CHANGES if getattr(self, name) is not None})

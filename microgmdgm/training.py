@@ -108,19 +108,19 @@ def run_epoch(state, model, recipe, task):
     xp = namespace(state.theta)
     U, L, steps = epoch_size(recipe, task)
     N = task.x.shape[0]
-    joint = state.epoch >= recipe.classifier_epochs
+    epoch, joint = state.epoch, recipe.joint_at(state.epoch)
     begun, epochs = (recipe.classifier_epochs, recipe.epochs) if joint else (0, recipe.classifier_epochs)
     layout, theta = model.layout, state.theta
     if not joint:
         layout, theta = Layout({"q(y|x)": layout.networks["q(y|x)"]}), theta[:, layout.span("q(y|x)")]
-    if state.epoch in (0, recipe.classifier_epochs):
+    if epoch in (0, recipe.classifier_epochs):
         state.adam = Adam.like(theta)
     decay = layout.kernels(theta) * (0.5 / N) if recipe.weight_prior else None
-    sum_over_y = recipe.sum_at(state.epoch - begun)
-    progress = [(state.epoch - begun + step / steps) / epochs for step in range(steps)]
+    sum_over_y = recipe.sum_at(epoch)
+    progress = [(epoch - begun + step / steps) / epochs for step in range(steps)]
     gammas = [recipe.gamma_at(done if joint else 0.0) if U else 0.0 for done in progress]
     totals = {}
-    for step, batch in enumerate(batches(state.rngs, model, recipe, task, joint, sum_over_y, gammas)):
+    for step, batch in enumerate(batches(state.rngs, model, recipe, task, epoch, gammas)):
 
         def choose(log_q):
             pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u, recipe.top)
@@ -134,7 +134,7 @@ def run_epoch(state, model, recipe, task):
             return r, log_q
         terms, pullback = value_and_pullback(
             model, layout, theta, batch, alpha=recipe.alpha if L else 0.0, gamma=gammas[step],
-            weights=recipe.weights_at(joint), choose=choose if joint else None, perturb=perturb, decay=decay,
+            weights=recipe.weights_at(epoch), choose=choose if joint else None, perturb=perturb, decay=decay,
             q_from_bound=recipe.q_from_bound)
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
@@ -143,9 +143,9 @@ def run_epoch(state, model, recipe, task):
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np:
-            check_finite(terms["objective"], f"epoch {state.epoch + 1}, step {step + 1}")
+            check_finite(terms["objective"], f"epoch {epoch + 1}, step {step + 1}")
     means = dict(zip(totals, to_host(xp.stack([*totals.values()]) / steps)))
-    check_finite(means["objective"], f"epoch {state.epoch + 1}")
+    check_finite(means["objective"], f"epoch {epoch + 1}")
     state.epoch += 1
     return means
 

@@ -15,7 +15,7 @@ ROWS = [arguments for experiment in experiments.EXPERIMENTS.values() for argumen
 
 def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     """With digits in MNIST's place, which is not needed for that."""
-    monkeypatch.setattr(run_mnist, "recipe_for", lambda name, N, labelled: experiments.FAST)
+    monkeypatch.setattr(run_mnist, "recipe_for", lambda name, N, labels: experiments.FAST)
     jobs = [experiments.jobs_of(f"{arguments} --dataset digits", [0])[1][0] for arguments in ROWS]
     assert len(set(jobs)) == len(ROWS) == 28
 

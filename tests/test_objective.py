@@ -96,7 +96,7 @@ def test_the_augmented_posterior_alone():
     digits, rngs = data.digits(), [np.random.default_rng(0)]
     recipe = replace(recipes.FAST_SMALL, gamma=0.0)
     task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
-    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, joint=True, sum_over_y="sparse", gammas=[0.0]))
+    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, recipe.classifier_epochs, gammas=[0.0]))
     assert set(np.unique(batch.x)) == {0, 1} and len(np.unique(batch.tx)) > 1000
     assert batch.tx.shape == batch.x.shape and batch.d is None and batch.t2x is None
 
@@ -207,17 +207,17 @@ def test_only_images_are_augmented(image_shape):
     digits, rngs = replace(data.digits(), image_shape=image_shape), [np.random.default_rng(0)]
     task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
     model = small_model(X=64)
-    batch = next(batches.batches(rngs, model, recipes.FAST, task, joint=False, sum_over_y="sparse", gammas=[50.0]))
+    batch = next(batches.batches(rngs, model, recipes.FAST, task, 0, gammas=[50.0]))
     rows = set(map(bytes, (digits.x_train / np.float32(16)).astype(np.float32)))
     seen = sum(bytes(row) in rows for row in np.asarray(batch.tx[0]))
     assert (seen == len(batch.tx[0])) if image_shape is None else seen < 0.1 * len(batch.tx[0])
     assert np.array_equal(batch.tx[:, :250], batch.t2x) == (image_shape is None)
 
 
-@pytest.mark.parametrize("setting", ["classifier_maps", "classifier_smoothness"])
-def test_the_classifier_epochs_have_settings_of_their_own(setting):
-    """They change what the first epochs, on q(y|x) alone, do, and not what the same epochs of all of the model do."""
-    recipe = replace(recipes.FAST_SMALL, epochs=1, classifier_epochs=1, minimum_epoch=500)
+@pytest.mark.parametrize("setting", ["first_maps", "first_smoothness", "first_beta"])
+def test_the_first_epochs_have_settings_of_their_own(setting):
+    """They change what the first epochs do, and nothing where there are none."""
+    recipe = replace(recipes.FAST_SMALL, epochs=1, classifier_epochs=1, minimum_epoch=500, first_epochs=1)
 
     def theta(recipe):
         rngs = [np.random.default_rng(0)]
@@ -226,24 +226,24 @@ def test_the_classifier_epochs_have_settings_of_their_own(setting):
         return state.theta
     other = replace(recipe, **{setting: 0.0})
     assert np.abs(theta(other) - theta(recipe)).max() > 1e-3
-    joint, other = (replace(each, classifier_epochs=0) for each in (recipe, other))
-    np.testing.assert_array_equal(theta(other), theta(joint))
+    recipe, other = (replace(each, first_epochs=0) for each in (recipe, other))
+    np.testing.assert_array_equal(theta(other), theta(recipe))
 
 
 def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
-    for recipe, held, gone in ((recipes.FAST, 0.7, 0.85), (recipes.FAST_UNLABELLED, 0.7, 0.85),
+    for recipe, held, gone in ((recipes.FAST, 0.7, 0.85), (recipes.FAST_FEW, 0.7, 0.85),
                                (recipes.FAST_SMALL, 0.4, 0.75)):
         assert recipe.gamma_at(0) == recipe.gamma_at(held - 0.01) == 50
         assert 0 < recipe.gamma_at((held + gone) / 2) < 50 and recipe.gamma_at(gone) == recipe.gamma_at(1) == 0
         assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
     assert recipes.FAST.rate_at(0.3, joint=False) == 2e-3 and recipes.FAST.rate_at(1, joint=False) == 0
     assert recipes.FAST_SMALL.rate_at(0.99, joint=False) == 2e-3
-    early, late = (recipes.FAST_UNLABELLED.weights_at(joint) for joint in (False, True))
-    assert early == (1, 0.25, 8) and late == (1, 1, 8) == recipes.FAST.weights_at(False)
-    assert [recipes.FAST_UNLABELLED.maps_at(joint) for joint in (False, True)] == [1.5, 1]
-    assert [recipes.FAST.maps_at(joint) for joint in (False, True)] == [1, 1]
-    sparse = replace(recipes.PAPER, sum_over_y="sparse", exact_epochs=3)
-    assert [sparse.sum_at(epoch) for epoch in range(5)] == ["exact"] * 3 + ["sparse"] * 2
+    assert [recipes.FAST_FEW.weights_at(epoch) for epoch in (0, 7, 8, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
+    assert [recipes.FAST_FEW.maps_at(epoch) for epoch in (0, 7, 8, 37)] == [1.5, 1.5, 0.75, 0.75]
+    assert all(recipes.FAST.weights_at(epoch) == (1, 1, 8) and recipes.FAST.maps_at(epoch) == 1 for epoch in (0, 27))
+    sparse = replace(recipes.PAPER, classifier_epochs=2, sum_over_y="sparse", exact_epochs=3)
+    assert [sparse.joint_at(epoch) for epoch in range(3)] == [False, False, True]
+    assert [sparse.sum_at(epoch) for epoch in range(2, 7)] == ["exact"] * 3 + ["sparse"] * 2
     assert recipes.FAST.sum_at(0) == "sparse" and recipes.PAPER.sum_at(100) == "exact"
     assert all(recipes.PAPER.gamma_at(p) == 0 and recipes.PAPER.rate_at(p) == 1e-3 for p in (0, 0.5, 0.99))
 

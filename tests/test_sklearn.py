@@ -205,10 +205,10 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
         recipes.FAST_TABLE, epochs=1, classifier_epochs=1)
     assert recipes.recipe_for("fast", 100, slots=15).beta == 7.5
-    assert recipes.recipe_for("fast", 100) == recipes.recipe_for("fast", 100, labelled=False) == recipes.FAST_SMALL
-    assert recipes.recipe_for("fast", 60_000) == recipes.FAST
-    assert recipes.recipe_for("fast", 60_000, labelled=False) == recipes.FAST_UNLABELLED
-    assert recipes.recipe_for("paper", 60_000, labelled=False) == recipes.PAPER
+    assert recipes.recipe_for("fast", 100) == recipes.recipe_for("fast", 100, labels=0) == recipes.FAST_SMALL
+    assert recipes.recipe_for("fast", 60_000) == recipes.recipe_for("fast", 60_000, labels=50) == recipes.FAST
+    assert recipes.recipe_for("fast", 60_000, labels=49) == recipes.recipe_for("fast", 60_000, 0) == recipes.FAST_FEW
+    assert recipes.recipe_for("paper", 60_000, labels=0) == recipes.PAPER
 
 
 def test_the_prior_follows_the_labels_or_what_is_given():

@@ -79,7 +79,7 @@ def problem_of(model, task, sum_over_y, U=100, L=100, theta=None):
     theta = model.layout.initial(rng) if theta is None else theta
     chosen = rng.integers(0, task.labelled.shape[1], L)
     rows = np.concatenate([rng.choice(task.unlabelled[0], U, replace=False), task.labelled[0, chosen]])
-    batch = draw_batch([rng], model, PAPER, task, rows[None], task.slots[:, chosen], True, "exact", 0.0)
+    batch = draw_batch([rng], model, PAPER, task, rows[None], task.slots[:, chosen], 0, 0.0)
     return Problem(model, theta, Batch(*(None if a is None else a[0] for a in vars(batch).values())), sum_over_y)
 
 
