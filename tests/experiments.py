@@ -115,10 +115,10 @@ COLUMNS = {"accuracy": "overall", "accuracy_unlabelled_classes": "never-labelled
            "accuracy_one_to_one": "best one-to-one map"}
 
 
-def table(result):
-    """A row an experiment, in percent: mean (SD over seeds), in Markdown."""
-    lines = ["| | settings | " + " | ".join(COLUMNS.values()) + " | lowest run | slots used | bound, nats |",
-             "|---" * (len(COLUMNS) + 5) + "|"]
+def table(result, **more):
+    """A row an experiment, in percent: mean (SD over seeds), in Markdown; more are columns of {title of row: text}."""
+    heads = ["", "settings", *more, *COLUMNS.values(), "lowest run", "slots used", "bound, nats"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for title, row in result["rows"].items():
         runs = row["runs"]
         if runs:
@@ -126,6 +126,7 @@ def table(result):
             slots, bound = (np.mean([kept[name] for kept in runs]) for name in ("slots_used", "bound"))
             lines.append("| " + " | ".join([
                 title.replace("|", r"\|"), f"`{settings}`" if settings else "",
+                *(texts.get(title, "") for texts in more.values()),
                 *(cell([kept[figure] for kept in runs]) for figure in COLUMNS),
                 f"{100 * min(kept['accuracy'] for kept in runs):.1f}", f"{slots:.0f}", f"{bound:.1f}"]) + " |")
     return "\n".join(lines)

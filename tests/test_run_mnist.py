@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import microgmdgm
+from microgmdgm import recipes
 from .conftest import needs_mnist
 
 SCRIPT = Path(__file__).parent.parent / "run_mnist.py"
@@ -178,6 +180,16 @@ def test_gpu_without_one_gets_one_clear_line(tmp_path):
         pass
     done = run("--dataset", "digits", "--gpu", cwd=tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "--gpu needs" in done.stderr
+
+
+@pytest.mark.parametrize("options, expected", [
+    ("", recipes.FAST), ("--labels-per-class all", recipes.FAST), ("--labels-per-class 50", recipes.FAST),
+    ("--labels-per-class 49", recipes.FAST_FEW), ("--labelled-classes", recipes.FAST_FEW),
+    ("--labelled-classes 0 1 --recipe paper", recipes.PAPER)])
+def test_few_labels_and_none_have_settings_of_their_own(options, expected):
+    import run_mnist
+    mnist = SimpleNamespace(x_train=range(60_000))
+    assert run_mnist.settings(run_mnist.options(options.split()), mnist) == expected
 
 
 def test_too_little_memory_gets_one_clear_line(tmp_path, monkeypatch, capsys):

@@ -209,6 +209,9 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     assert recipes.recipe_for("fast", 60_000) == recipes.recipe_for("fast", 60_000, labels=50) == recipes.FAST
     assert recipes.recipe_for("fast", 60_000, labels=49) == recipes.recipe_for("fast", 60_000, 0) == recipes.FAST_FEW
     assert recipes.recipe_for("paper", 60_000, labels=0) == recipes.PAPER
+    for labels, expected in (((50, 200), recipes.FAST), ((49, 200), recipes.FAST_FEW), ((), recipes.FAST_FEW)):
+        slots = np.repeat([*range(len(labels)), -1], [*labels, 6000])
+        assert SemiUnsupervisedClassifier()._recipe(slots, None) == expected
 
 
 def test_the_prior_follows_the_labels_or_what_is_given():
