@@ -80,7 +80,8 @@ def draw_batch(rngs, model, recipe, task, rows, slots, epoch, gamma):
     xp = namespace(task.x)
     (R, N), L = rows.shape, slots.shape[1]
     U = N - L
-    joint, size = recipe.joint_at(epoch), recipe.maps_at(epoch) if task.image_shape else 0.0
+    joint = recipe.joint_at(epoch)
+    size = recipe.maps_at(epoch) if task.image_shape else 0.0
 
     def uniform(*shape):
         return xp.stack([rng.random(shape, dtype=np.float32) for rng in rngs])
@@ -123,8 +124,8 @@ def epoch_size(recipe, task):
 
 
 def batches(rngs, model, recipe, task, epoch, gammas):
-    """The minibatches of the epoch after `epoch` others, one for each γ in gammas, drawn by a second thread while the first one computes;
-    or on the GPU, which is sent the order of all rows, and seeds, at the start."""
+    """The minibatches of the epoch after `epoch` others, one for each γ in gammas, drawn by a second thread while the
+    first one computes; or on the GPU, which is sent the order of all rows, and seeds, at the start."""
     xp = namespace(task.x)
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
     (U, L, _), steps = epoch_size(recipe, task), len(gammas)

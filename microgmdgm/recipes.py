@@ -92,9 +92,9 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=20, classifier_rate=2e-3, clas
               alpha=10.0, maps=1.0, gamma=50.0, gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1,
               output_sd=1e-3)
 # Few labels, or none: smoothness holds slots where they are, also one that two digits share, so that there is little
-# of it at first, and more maps; then smaller maps, for what is left to find is the border between digits.
-FAST_FEW = replace(FAST, classifier_epochs=30, classifier_decay_from=0.6, alpha=30.0, maps=0.75, smoothness=2.0, beta=4.0,
-                   first_epochs=8, first_maps=2.0, first_smoothness=0.125, first_beta=2.0)
+# of it at first, and larger maps; then smaller maps, for what is left to find is the border between digits.
+FAST_FEW = replace(FAST, classifier_epochs=30, classifier_decay_from=0.6, alpha=30.0, maps=0.75, smoothness=2.0,
+                   beta=4.0, first_epochs=8, first_maps=2.0, first_smoothness=0.125, first_beta=2.0)
 # A thousand examples and ten labels a class: more passes, and a stronger balance, without which
 # never-labelled classes stay in labelled slots.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,
@@ -109,7 +109,7 @@ FEW = 50       # labels of a class
 
 def recipe_for(name, N, labels=None, slots=None):
     """The recipe of that name for N training examples: images, or a table, of which slots is the number of classes.
-    labels is how many each labelled class has at least, 0 where no class is labelled, None for all."""
+    labels is how many each labelled class has at least, 0 where no class is labelled, None where all examples are."""
     if name != "fast":
         return RECIPES[name]
     if slots is not None:
