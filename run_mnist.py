@@ -70,8 +70,8 @@ def options(arguments):
     add("--z-dimensions", type=int, metavar="N", default=argparse.SUPPRESS,
         help="dimensions of z (default: 100, or 10 for a table of your own)")
     add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
-    add("--set", nargs="+", metavar="NAME=VALUE", default=[], help="other settings of the recipe, such as alpha=1; "
-        "recipes.py has them all")
+    add("--set", nargs="+", action="extend", metavar="NAME=VALUE", default=[],
+        help="other settings of the recipe, such as alpha=1; recipes.py has them all")
     add("--gpu", action="store_true", help="compute on the GPU, all runs of a model at once")
     add("--jobs", type=int, metavar="N", help="runs at a time, each in a process of one BLAS thread (default: as many "
         "as cores, never more than runs); 1: one run at a time, on all cores", default=argparse.SUPPRESS)
@@ -147,7 +147,7 @@ def settings(found, data):
     changes = {"epochs": found.epochs, "classifier_epochs": found.classifier_epochs, "sum_over_y": found.sum,
                "samples": found.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
-    recipe = recipe_for(found.recipe, len(data.x_train), labels_of_each(found) if found.labelled_classes else 0)
+    recipe = recipe_for(found.recipe, len(data.x_train), found.extra_classes)
     return changed(replace(recipe, **changes), found.set)
 
 

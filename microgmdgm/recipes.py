@@ -87,34 +87,35 @@ class Recipe:
 # on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots do not come into use.
 PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0,
                minimum_sd=0.1)
-FAST = Recipe("fast", epochs=8, classifier_epochs=20, classifier_rate=2e-3, classifier_decay_from=0.3,
-              unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3,
-              alpha=10.0, maps=1.0, gamma=50.0, gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1,
-              output_sd=1e-3)
-# Few labels, or none: smoothness holds slots where they are, also one that two digits share, so that there is little
-# of it at first, and larger maps; then smaller maps, for what is left to find is the border between digits.
-FAST_FEW = replace(FAST, classifier_epochs=30, classifier_decay_from=0.6, alpha=30.0, maps=0.75, smoothness=2.0,
-                   beta=4.0, first_epochs=8, first_maps=2.0, first_smoothness=0.125, first_beta=2.0)
-# A thousand examples and ten labels a class: more passes, and a stronger balance, without which
-# never-labelled classes stay in labelled slots.
+# First little smoothness, for it holds slots where they are, also one that two digits share; large maps; and a strong
+# balance, which fills slots.  Then smaller maps and much smoothness, for what is left to find is the border between
+# digits; and a weak balance, for digits need not share extra slots as the prior says: seven in twelve cannot.
+FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, classifier_decay_from=0.6,
+              unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3, alpha=30.0,
+              maps=0.75, gamma=50.0, smoothness=2.0, beta=0.4,
+              first_epochs=8, first_maps=2.0, first_smoothness=0.125, first_beta=20.0,
+              gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1, output_sd=1e-3)
+# A slot for each class and no more: the prior is about right, and balance holds the slots to it.
+FAST_NO_EXTRA = replace(FAST, beta=4.0, first_beta=2.0)
+# A thousand examples and ten labels a class: more passes, with the same weights in each, and a stronger balance,
+# without which never-labelled classes stay in labelled slots.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,
-                     alpha=30.0, beta=40.0, minimum_sd=0.0, minimum_epoch=48_000)
+                     first_epochs=0, maps=1.0, smoothness=1.0, beta=40.0, minimum_sd=0.0, minimum_epoch=48_000)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
 FAST_TABLE = replace(FAST_SMALL, classifier_epochs=8, beta=4.0, minimum_epoch=12_000, noise=0.4)
 RECIPES = {"paper": PAPER, "fast": FAST}
 SMALL = 5_000  # training examples
-FEW = 50       # labels of a class
 
 
-def recipe_for(name, N, labels=None, slots=None):
-    """The recipe of that name for N training examples: images, or a table, of which slots is the number of classes.
-    labels is how many each labelled class has at least, 0 where no class is labelled, None where all examples are."""
+def recipe_for(name, N, extra_classes, slots=None):
+    """The recipe of that name for N training examples and so many extra slots: of images, or of a table, for which
+    the number of all slots is to be given."""
     if name != "fast":
         return RECIPES[name]
     if slots is not None:
         return replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
-    return FAST_SMALL if N < SMALL else FAST if labels is None or labels >= FEW else FAST_FEW
+    return FAST_SMALL if N < SMALL else FAST if extra_classes else FAST_NO_EXTRA
 
 
 def changed(recipe, settings):

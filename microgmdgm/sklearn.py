@@ -44,7 +44,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
     prior               p(y) over all slots, known classes first.  "uniform", as in the paper: 1/C for each known
                         class, C the number of classes, and the rest shared equally by the other slots;
                         "labels": the same, but known classes as often as they are labelled; or an array.
-                        It matters: the fast recipe uses the slots as often as it says
+                        It matters: the fast recipe uses the slots about as often as it says
     model, recipe       "gm-dgm" or "m2"; "fast", "paper" or a `Recipe`
     likelihood          of x: "bernoulli", "gaussian", or "auto", by what the columns hold (`tables.Columns`)
     image_shape         (h, w), where a row of X is an image of h·w pixels
@@ -246,7 +246,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
     def _recipe(self, slots, K):
         """The recipe with what this estimator's parameters change in it; K is None for images."""
         recipe = (self.recipe if isinstance(self.recipe, Recipe) else
-                  recipe_for(self.recipe, len(slots), min(np.bincount(slots[slots >= 0]), default=0), K))
+                  recipe_for(self.recipe, len(slots), self.extra_classes, K))
         if not self.augment:
             recipe = replace(recipe, noise=0.0)
         return replace(recipe, **{name: getattr(self, name) for name in CHANGES if getattr(self, name) is not None})

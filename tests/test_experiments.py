@@ -15,7 +15,7 @@ ROWS = [arguments for experiment in experiments.EXPERIMENTS.values() for argumen
 
 def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     """With digits in MNIST's place, which is not needed for that."""
-    monkeypatch.setattr(run_mnist, "recipe_for", lambda name, N, labels: experiments.FAST)
+    monkeypatch.setattr(run_mnist, "recipe_for", lambda name, N, extra_classes: experiments.FAST)
     jobs = [experiments.jobs_of(f"{arguments} --dataset digits", [0])[1][0] for arguments in ROWS]
     assert len(set(jobs)) == len(ROWS) == 28
 
@@ -57,7 +57,7 @@ def test_runs_are_kept_and_not_run_again(small, tmp_path, capsys):
     mean = 50 * sum(run["accuracy"] for run in both["two"]["runs"])
     assert lines[3].startswith("| two | `") and f"` | {mean:.1f} (" in lines[3]
     same = experiments.jobs_of(small["one"], [1])[1][0]
-    assert same.recipe.alpha == run_mnist.recipe_for("fast", 1000).alpha and same.seeds == (1,)
+    assert same.recipe.alpha == run_mnist.recipe_for("fast", 1000, 5).alpha and same.seeds == (1,)
 
 
 def test_a_row_whose_command_has_changed_is_refused(small, tmp_path):

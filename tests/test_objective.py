@@ -231,16 +231,18 @@ def test_the_first_epochs_have_settings_of_their_own(setting):
 
 
 def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
-    for recipe, held, gone in ((recipes.FAST, 0.7, 0.85), (recipes.FAST_FEW, 0.7, 0.85),
-                               (recipes.FAST_SMALL, 0.4, 0.75)):
+    for recipe, held, gone in ((recipes.FAST, 0.7, 0.85), (recipes.FAST_SMALL, 0.4, 0.75)):
         assert recipe.gamma_at(0) == recipe.gamma_at(held - 0.01) == 50
         assert 0 < recipe.gamma_at((held + gone) / 2) < 50 and recipe.gamma_at(gone) == recipe.gamma_at(1) == 0
         assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
-    assert recipes.FAST.rate_at(0.3, joint=False) == 2e-3 and recipes.FAST.rate_at(1, joint=False) == 0
+    assert recipes.FAST.rate_at(0.6, joint=False) == 2e-3 and recipes.FAST.rate_at(1, joint=False) == 0
     assert recipes.FAST_SMALL.rate_at(0.99, joint=False) == 2e-3
-    assert [recipes.FAST_FEW.weights_at(epoch) for epoch in (0, 7, 8, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
-    assert [recipes.FAST_FEW.maps_at(epoch) for epoch in (0, 7, 8, 37)] == [1.5, 1.5, 0.75, 0.75]
-    assert all(recipes.FAST.weights_at(epoch) == (1, 1, 8) and recipes.FAST.maps_at(epoch) == 1 for epoch in (0, 27))
+    first, later = (1, 0.25, pytest.approx(8)), (1, 2, 0.4)
+    assert [recipes.FAST.weights_at(epoch) for epoch in (0, 7, 8, 37)] == [first, first, later, later]
+    assert [recipes.FAST.maps_at(epoch) for epoch in (0, 7, 8, 37)] == [1.5, 1.5, 0.75, 0.75]
+    assert [recipes.FAST_NO_EXTRA.weights_at(epoch) for epoch in (0, 7, 8, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
+    small = recipes.FAST_SMALL
+    assert all(small.weights_at(epoch) == (1, 1, 40) and small.maps_at(epoch) == 1 for epoch in (0, 20))
     sparse = replace(recipes.PAPER, classifier_epochs=2, sum_over_y="sparse", exact_epochs=3)
     assert [sparse.joint_at(epoch) for epoch in range(3)] == [False, False, True]
     assert [sparse.sum_at(epoch) for epoch in range(2, 7)] == ["exact"] * 3 + ["sparse"] * 2

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -183,13 +184,15 @@ def test_gpu_without_one_gets_one_clear_line(tmp_path):
 
 
 @pytest.mark.parametrize("options, expected", [
-    ("", recipes.FAST), ("--labels-per-class all", recipes.FAST), ("--labels-per-class 50", recipes.FAST),
-    ("--labels-per-class 49", recipes.FAST_FEW), ("--labelled-classes", recipes.FAST_FEW),
-    ("--labelled-classes 0 1 --recipe paper", recipes.PAPER)])
-def test_few_labels_and_none_have_settings_of_their_own(options, expected):
+    ("--extra-classes 5", recipes.FAST), ("--extra-classes 0", recipes.FAST_NO_EXTRA),
+    ("--extra-classes 0 --recipe paper", recipes.PAPER),
+    ("--extra-classes 5 --set alpha=1 beta=2 --set maps=0", replace(recipes.FAST, alpha=1.0, beta=2.0, maps=0.0)),
+    ("--extra-classes 5 --set alpha=1 --set alpha=3", replace(recipes.FAST, alpha=3.0))])
+def test_settings_are_the_recipe_s_and_those_that_were_set(options, expected):
     import run_mnist
     mnist = SimpleNamespace(x_train=range(60_000))
     assert run_mnist.settings(run_mnist.options(options.split()), mnist) == expected
+    assert run_mnist.options([]).set == []
 
 
 def test_too_little_memory_gets_one_clear_line(tmp_path, monkeypatch, capsys):

@@ -204,14 +204,12 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     np.testing.assert_allclose(model.trained_.model.prior, [1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9])
     assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
         recipes.FAST_TABLE, epochs=1, classifier_epochs=1)
-    assert recipes.recipe_for("fast", 100, slots=15).beta == 7.5
-    assert recipes.recipe_for("fast", 100) == recipes.recipe_for("fast", 100, labels=0) == recipes.FAST_SMALL
-    assert recipes.recipe_for("fast", 60_000) == recipes.recipe_for("fast", 60_000, labels=50) == recipes.FAST
-    assert recipes.recipe_for("fast", 60_000, labels=49) == recipes.recipe_for("fast", 60_000, 0) == recipes.FAST_FEW
-    assert recipes.recipe_for("paper", 60_000, labels=0) == recipes.PAPER
-    for labels, expected in (((50, 200), recipes.FAST), ((49, 200), recipes.FAST_FEW), ((), recipes.FAST_FEW)):
-        slots = np.repeat([*range(len(labels)), -1], [*labels, 6000])
-        assert SemiUnsupervisedClassifier()._recipe(slots, None) == expected
+    assert recipes.recipe_for("fast", 100, 5, slots=15).beta == 7.5
+    for extra, large in ((5, recipes.FAST), (1, recipes.FAST), (0, recipes.FAST_NO_EXTRA)):
+        assert recipes.recipe_for("fast", 4_999, extra) == recipes.FAST_SMALL
+        assert recipes.recipe_for("fast", 5_000, extra) == large
+        assert SemiUnsupervisedClassifier(extra_classes=extra)._recipe(np.repeat([0, -1], [10, 4_990]), None) == large
+        assert recipes.recipe_for("paper", 60_000, extra) == recipes.recipe_for("paper", 9, extra, 4) == recipes.PAPER
 
 
 def test_the_prior_follows_the_labels_or_what_is_given():
