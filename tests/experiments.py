@@ -33,7 +33,7 @@ HALF = f"{SIMPLER} --classifier-epochs 10 --epochs 4"
 
 def final(epochs):
     """The joint epochs of HALF, and then so many more on Eq. 2 alone."""
-    joint = 4
+    joint = int(HALF.split()[-1])
     total = joint + epochs
     return (f"{HALF.rsplit(' ', 1)[0]} {total} --set gamma_held={FAST.gamma_held * joint / total:.3f} "
             f"gamma_gone={FAST.gamma_gone * joint / total:.3f}")
