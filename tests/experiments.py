@@ -1,10 +1,11 @@
 """The fast recipe elsewhere, and taken apart: each row a command of run_mnist.py, each figure a mean over seeds.
 
-    python -m tests.experiments [regimes splits ablation] [--jobs N] [--seeds N] [--out lessons/results/experiments]
+    python -m tests.experiments [regimes splits ablation schedules] [--jobs N] [--seeds N] [--out DIR]
 
-writes NAME.json with every run of every row, as soon as it is finished, and prints the tables of all that are
-there; runs that a JSON holds already are not run again.  Regimes and splits are scored on the test set.  The ablation
-is not: it is on the last 10,000 training images, by which settings are chosen, and at half of the recipe's epochs.
+writes NAME.json, in lessons/results/experiments if nothing else is said, with every run of every row as soon as it
+is finished, and prints the tables of all that are there; runs that a JSON holds already are not run again.  Regimes
+and splits are scored on the test set.  Ablation and schedules are not: they are on the last 10,000 training images, by
+which settings are chosen, and at half of the recipe's epochs.
 """
 
 import argparse
@@ -25,18 +26,24 @@ from microgmdgm.recipes import FAST
 from tests.real_cases import cell
 
 ALL = "0 1 2 3 4 5 6 7 8 9"
-# The ablation is of a simpler form of the recipe, in which no weight changes before γ falls, and at fewer epochs.
-SIMPLER = ("--dataset mnist-validation --set first_epochs=0 maps=1 smoothness=1 beta=8 alpha=10 "
-           "classifier_decay_from=0.3")
-HALF = f"{SIMPLER} --classifier-epochs 10 --epochs 4"
+HALF = (f"--dataset mnist-validation --classifier-epochs {FAST.classifier_epochs // 2} --epochs {FAST.epochs // 2} "
+        f"--set first_epochs={FAST.first_epochs // 2}")
+SCHEDULES = {  # of maps and weights, beside the recipe's
+    "with strong balance to the end": f"{HALF} beta=8 first_beta=1",
+    "with much smoothness from the start": f"{HALF} first_smoothness=1",
+    "with constant weights": f"{HALF} first_epochs=0 maps=1 smoothness=1 beta=8",
+    "with maps of one size": f"{HALF} first_maps=1"}
+LABELS = {"labelled 3 4 5 6 7": "--labelled-classes 3 4 5 6 7",
+          "labelled 0 1 2": "--labelled-classes 0 1 2",
+          "10 labels a class": "--labels-per-class 10"}
 
 
 def final(epochs):
     """The joint epochs of HALF, and then so many more on Eq. 2 alone."""
-    joint = int(HALF.split()[-1])
+    joint = FAST.epochs // 2
     total = joint + epochs
-    return (f"{HALF.rsplit(' ', 1)[0]} {total} --set gamma_held={FAST.gamma_held * joint / total:.3f} "
-            f"gamma_gone={FAST.gamma_gone * joint / total:.3f}")
+    return (f"gamma_held={FAST.gamma_held * joint / total:.3f} gamma_gone={FAST.gamma_gone * joint / total:.3f} "
+            f"--epochs {total}")
 
 
 EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
@@ -52,25 +59,32 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
         "20 labels a class": "--labels-per-class 20"}},
     "ablation": {"seeds": 5, "rows": {
         "the recipe": HALF,
-        "without random maps": f"{HALF} --set maps=0",
-        "without consistency": f"{HALF} --set consistency=0",
-        "without smoothness": f"{HALF} --set smoothness=0",
-        "without balance": f"{HALF} --set beta=0",
-        "with five times the weight of the labels": f"{HALF} --set alpha=50",
-        "with constant learning rates": f"{HALF} --set classifier_decay_from=1 decay_from=1",
-        "without epochs of q(y|x) alone": HALF.replace("--classifier-epochs 10", "--classifier-epochs 0"),
-        "with all pixels": f"{HALF} --set minimum_sd=0",
-        "the paper's objective alone": f"{HALF} --set gamma=0 maps=0",
-        "… and random maps": f"{HALF} --set gamma=0",
-        "… and consistency under random maps": f"{HALF} --set smoothness=0 beta=0",
-        "… and smoothness": f"{HALF} --set maps=0 consistency=0 beta=0",
-        "… and balance": f"{HALF} --set maps=0 consistency=0 smoothness=0",
-        "… and balance and smoothness": f"{HALF} --set maps=0 consistency=0",
-        "q(y|x) learns nothing from the bound": f"{HALF} --set q_from_bound=false",
+        "with all of its epochs": f"{HALF} first_epochs={FAST.first_epochs} "
+                                  f"--classifier-epochs {FAST.classifier_epochs} --epochs {FAST.epochs}",
+        "without random maps": f"{HALF} maps=0",
+        "without consistency": f"{HALF} consistency=0",
+        "without smoothness": f"{HALF} smoothness=0",
+        "without balance": f"{HALF} beta=0",
+        **SCHEDULES,
+        "with weak balance from the start": f"{HALF} first_beta=1",
+        "with a third of the weight of the labels": f"{HALF} alpha=10",
+        "with constant learning rates": f"{HALF} classifier_decay_from=1 decay_from=1",
+        "without epochs of q(y|x) alone": f"{HALF} --classifier-epochs 0",
+        "with all pixels": f"{HALF} minimum_sd=0",
+        "the paper's objective alone": f"{HALF} gamma=0 maps=0",
+        "… and random maps": f"{HALF} gamma=0",
+        "… and consistency under random maps": f"{HALF} smoothness=0 beta=0",
+        "… and smoothness": f"{HALF} maps=0 consistency=0 beta=0",
+        "… and balance": f"{HALF} maps=0 consistency=0 smoothness=0",
+        "… and balance and smoothness": f"{HALF} maps=0 consistency=0",
+        "q(y|x) learns nothing from the bound": f"{HALF} q_from_bound=false",
         "M2": f"{HALF} --model m2",
-        "no last epochs on Eq. 2 alone": f"{HALF} --set gamma_held=1 gamma_gone=1",
-        "20 more epochs on Eq. 2 alone": final(20),
-        "20 more epochs on Eq. 2 alone, M2": f"{final(20)} --model m2"}},
+        "no last epochs on Eq. 2 alone": f"{HALF} gamma_held=1 gamma_gone=1",
+        "20 more epochs on Eq. 2 alone": f"{HALF} {final(20)}",
+        "20 more epochs on Eq. 2 alone, M2": f"{HALF} {final(20)} --model m2"}},
+    "schedules": {"seeds": 5, "rows": {
+        f"{labels}, {change}": f"{arguments} {options}"
+        for change, arguments in {"the recipe": HALF, **SCHEDULES}.items() for labels, options in LABELS.items()}},
 }
 
 
@@ -124,7 +138,7 @@ def table(result, **more):
     for title, row in result["rows"].items():
         runs = row["runs"]
         if runs:
-            settings = row["arguments"].replace(HALF, "").replace(SIMPLER, "").strip()
+            settings = row["arguments"].removeprefix(HALF).strip()
             slots, bound = (np.mean([kept[name] for kept in runs]) for name in ("slots_used", "bound"))
             lines.append("| " + " | ".join([
                 title.replace("|", r"\|"), f"`{settings}`" if settings else "",

@@ -14,17 +14,17 @@ ROWS = [arguments for experiment in experiments.EXPERIMENTS.values() for argumen
 
 
 def test_every_row_is_a_command_and_each_another_one(monkeypatch):
-    """With digits in MNIST's place, which is not needed for that."""
+    """With digits in MNIST's place, which is not needed for that, and other labels where a row names none."""
     monkeypatch.setattr(run_mnist, "recipe_for", lambda name, N, extra_classes: experiments.FAST)
-    jobs = [experiments.jobs_of(f"{arguments} --dataset digits", [0])[1][0] for arguments in ROWS]
-    assert len(set(jobs)) == len(ROWS) == 28
+    jobs = [experiments.jobs_of(f"--labels-per-class 9 {arguments} --dataset digits", [0])[1][0] for arguments in ROWS]
+    assert len(set(jobs)) == len(ROWS) == 49
 
 
 def test_the_long_rows_lengthen_the_last_phase_alone():
     """γ is held, and falls, over as many epochs as in the row that they are compared with."""
     rows = experiments.EXPERIMENTS["ablation"]["rows"]
     recipes = [experiments.jobs_of(f"{rows[title]} --dataset digits", [0])[1][0].recipe
-               for title in ("without consistency", "20 more epochs on Eq. 2 alone")]
+               for title in ("the recipe", "20 more epochs on Eq. 2 alone")]
     assert recipes[1].epochs == recipes[0].epochs + 20
     short, long = ([recipe.epochs * share for share in (held, gone)] for recipe, held, gone in (
         (recipes[0], experiments.FAST.gamma_held, experiments.FAST.gamma_gone),
@@ -72,7 +72,7 @@ def test_unknown_names_are_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["experiments", "ablations"])
     with pytest.raises(SystemExit):
         experiments.main()
-    assert "unknown experiment ablations: choose from regimes, splits, ablation" in capsys.readouterr().err
+    assert "unknown experiment ablations: choose from regimes, splits, ablation, schedules" in capsys.readouterr().err
 
 
 def test_missing_data_are_one_line(monkeypatch, capsys, tmp_path):

@@ -88,8 +88,7 @@ def experiment(name):
 
 
 def hardware(found):
-    return (f"with its settings; two runs at a time on two cores ({found['device']}, NumPy "
-            f"{found['versions']['numpy']}).")
+    return f"two runs at a time on two cores ({found['device']}, NumPy {found['versions']['numpy']})."
 
 
 def regimes():
@@ -98,19 +97,37 @@ def regimes():
     table1 = {"arguments": "", "runs": summary("table1")["models"]["gm-dgm"]["runs"]}
     rows = {"semi-unsupervised, 100 labels a class": table1, **found["rows"]}
     return (experiments.table({"rows": rows}, published=PUBLISHED)
-            + f"\n\nEvery row: `python run_mnist.py --runs 10` {hardware(found)}")
+            + f"\n\nEvery row: `python run_mnist.py --runs 10` with its settings; {hardware(found)}")
 
 
 def splits():
     """Other classes labelled, or fewer examples of each."""
     found = experiment("splits")
-    return experiments.table(found) + f"\n\nEvery row: `python run_mnist.py --runs 5` {hardware(found)}"
+    return (experiments.table(found)
+            + f"\n\nEvery row: `python run_mnist.py --runs 5` with its settings; {hardware(found)}")
 
 
 def ablation():
     """The recipe taken apart, at half its epochs, on validation images."""
     found = experiment("ablation")
-    return experiments.table(found) + f"\n\nEvery row: `python run_mnist.py {experiments.HALF}` {hardware(found)}"
+    return (experiments.table(found)
+            + f"\n\nEvery row: `python run_mnist.py {experiments.HALF}` with its settings; {hardware(found)}")
+
+
+def schedules():
+    """How maps and weights change, where other things are labelled: mean (SD), and the lowest run."""
+    found = experiment("schedules")
+    rows = experiment("ablation")["rows"] | found["rows"]
+    cells = []
+    for change, arguments in {"the recipe": experiments.HALF, **experiments.SCHEDULES}.items():
+        titles = [change, *(f"{labels}, {change}" for labels in experiments.LABELS)]
+        settings = arguments.removeprefix(experiments.HALF).strip()
+        accuracies = [[run["accuracy"] for run in rows[title]["runs"]] for title in titles]
+        cells.append([change, f"`{settings}`" if settings else "",
+                      *(f"{cases.cell(values)}; {100 * min(values):.1f}" for values in accuracies)])
+    return (markdown(["overall; lowest run", "settings", "labelled 0 1 2 8 9", *experiments.LABELS], cells)
+            + f"\n\nEvery cell: `python run_mnist.py {experiments.HALF}` with those of its row and its column "
+            f"({', '.join(f'`{options}`' for options in experiments.LABELS.values())}); {hardware(found)}")
 
 
 def settings():
@@ -201,8 +218,8 @@ def benchmark():
 
 
 TABLES = {"table1": table1, "facts": facts, "digits": digits, "real-cases": real_cases, "regimes": regimes,
-          "splits": splits, "ablation": ablation, "paper-recipe": paper_recipe, "settings": settings,
-          "benchmark": benchmark}
+          "splits": splits, "ablation": ablation, "schedules": schedules, "paper-recipe": paper_recipe,
+          "settings": settings, "benchmark": benchmark}
 
 
 def drawn(text):
