@@ -33,9 +33,8 @@ SCHEDULES = {  # of maps and weights, beside the recipe's
     "with much smoothness from the start": f"{HALF} first_smoothness=1",
     "with constant weights": f"{HALF} first_epochs=0 maps=1 smoothness=1 beta=8",
     "with maps of one size": f"{HALF} first_maps=1"}
-LABELS = {"labelled 3 4 5 6 7": "--labelled-classes 3 4 5 6 7",
-          "labelled 0 1 2": "--labelled-classes 0 1 2",
-          "10 labels a class": "--labels-per-class 10"}
+OTHERS = {"labelled 3 4 5 6 7": "--labelled-classes 3 4 5 6 7", "labelled 0 1 2": "--labelled-classes 0 1 2"}
+LABELS = {**OTHERS, "10 labels a class": "--labels-per-class 10"}
 
 
 def final(epochs):
@@ -53,8 +52,7 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
         "unsupervised, 20 slots": "--labelled-classes --extra-classes 10",
         "unsupervised, 10 slots": "--labelled-classes --extra-classes 0"}},
     "splits": {"seeds": 5, "rows": {
-        "labelled 3 4 5 6 7": "--labelled-classes 3 4 5 6 7",
-        "labelled 0 1 2": "--labelled-classes 0 1 2",
+        **OTHERS,
         "labelled 0 1 2 3 4 5 6 7": "--labelled-classes 0 1 2 3 4 5 6 7",
         "20 labels a class": "--labels-per-class 20"}},
     "ablation": {"seeds": 5, "rows": {
@@ -131,6 +129,12 @@ COLUMNS = {"accuracy": "overall", "accuracy_unlabelled_classes": "never-labelled
            "accuracy_one_to_one": "best one-to-one map"}
 
 
+def settings(arguments):
+    """What a row changes, as Markdown."""
+    text = arguments.removeprefix(HALF).strip()
+    return f"`{text}`" if text else ""
+
+
 def table(result, **more):
     """A row an experiment, in percent: mean (SD over seeds), in Markdown; more are columns of {title of row: text}."""
     heads = ["", "settings", *more, *COLUMNS.values(), "lowest run", "slots used", "bound, nats"]
@@ -138,10 +142,9 @@ def table(result, **more):
     for title, row in result["rows"].items():
         runs = row["runs"]
         if runs:
-            settings = row["arguments"].removeprefix(HALF).strip()
             slots, bound = (np.mean([kept[name] for kept in runs]) for name in ("slots_used", "bound"))
             lines.append("| " + " | ".join([
-                title.replace("|", r"\|"), f"`{settings}`" if settings else "",
+                title.replace("|", r"\|"), settings(row["arguments"]),
                 *(texts.get(title, "") for texts in more.values()),
                 *(cell([kept[figure] for kept in runs]) for figure in COLUMNS),
                 f"{100 * min(kept['accuracy'] for kept in runs):.1f}", f"{slots:.0f}", f"{bound:.1f}"]) + " |")

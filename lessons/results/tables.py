@@ -121,9 +121,8 @@ def schedules():
     cells = []
     for change, arguments in {"the recipe": experiments.HALF, **experiments.SCHEDULES}.items():
         titles = [change, *(f"{labels}, {change}" for labels in experiments.LABELS)]
-        settings = arguments.removeprefix(experiments.HALF).strip()
         accuracies = [[run["accuracy"] for run in rows[title]["runs"]] for title in titles]
-        cells.append([change, f"`{settings}`" if settings else "",
+        cells.append([change, experiments.settings(arguments),
                       *(f"{cases.cell(values)}; {100 * min(values):.1f}" for values in accuracies)])
     return (markdown(["overall; lowest run", "settings", "labelled 0 1 2 8 9", *experiments.LABELS], cells)
             + f"\n\nEvery cell: `python run_mnist.py {experiments.HALF}` with those of its row and its column "
