@@ -26,11 +26,9 @@ if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
 import numpy as np
-from microgmdgm import Model, Recipe, Trained, data
-from microgmdgm.batches import Task
+from microgmdgm import Recipe, data, fit
 from microgmdgm.evaluation import monitor
 from microgmdgm.plots import COLOURS
-from microgmdgm.training import train
 
 # %% [markdown]
 # ## How much does y tell?
@@ -70,18 +68,18 @@ for name, q in answers.items():
 
 # %%
 digits = data.load("digits")
+recipe = Recipe("lesson", epochs=100, labelled_batch=50, learning_rate=2e-3, alpha=30, minimum_epoch=1198)
 
 
-def fit(K=10, Z=10, labelled_classes=(), labels_per_class=0, epochs=100):
+def m2(K=10, Z=10, labelled_classes=(), labels_per_class=0):
     """M2 trained on Eq. 2.     -> the trained model; per epoch its bound and I(x;y) on test images"""
-    rng, history = np.random.default_rng(0), []
-    task = Task.prepare(digits, labelled_classes, labels_per_class, [rng], minimum_sd=0)
-    model = Model("m2", (1 / K,) * K, X=len(task.pixels), Z=Z, H=100, hidden_layers=1)
-    recipe = Recipe("lesson", epochs=epochs, labelled_batch=50, learning_rate=2e-3, alpha=30, minimum_epoch=1198)
-    for state, _ in train(model, recipe, task, [rng]):
-        trained = Trained(model, state.theta[0].copy(), task.pixels, 64, digits.white, labelled_classes, (8, 8))
-        figures = monitor(trained.predict_proba(digits.x_test), model.prior)
-        history.append((trained.bound(digits.x_test).mean(), figures["mutual_information"]))
+    history = []
+
+    def watch(epoch, terms, models):
+        figures = monitor(models[0].predict_proba(digits.x_test), (1 / K,) * K)
+        history.append((models[0].bound(digits.x_test).mean(), figures["mutual_information"]))
+    trained, = fit("m2", recipe, digits, prior=(1 / K,) * K, Z=Z, H=100, hidden_layers=1, watch=watch,
+                   labelled_classes=labelled_classes, labels_per_class=labels_per_class)
     return trained, np.array(history)
 
 
@@ -90,7 +88,7 @@ cases = {"no labels": {}, "10 labels a digit": {"labelled_classes": range(10), "
          "a VAE: no y at all": {"K": 1}, "no labels, Z = 2": {"Z": 2}}
 runs = {}
 for name, settings in cases.items():
-    runs[name] = trained, history = fit(**settings)
+    runs[name] = trained, history = m2(**settings)
     live = "  ".join(f"{epoch}: {history[epoch - 1, 1]:.2f}" for epoch in (1, 10, 25, 50, 100))
     print(f"{name:<20} I(x;y) after epoch {live}   bound {history[-10:, 0].mean():.2f} nats")
 

@@ -28,11 +28,9 @@ import daft
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Ellipse
-from microgmdgm import Model, Recipe, Trained, data, distributions
-from microgmdgm.batches import Task
+from microgmdgm import Recipe, data, distributions, fit
 from microgmdgm.evaluation import monitor
 from microgmdgm.plots import COLOURS, MARKERS
-from microgmdgm.training import train
 from sklearn.neighbors import KNeighborsClassifier
 
 # %% [markdown]
@@ -95,18 +93,15 @@ plt.show()
 # %%
 digits = data.load("digits")
 CLASSES = range(10)
+recipe = Recipe("lesson", epochs=100, labelled_batch=50, learning_rate=4e-3, alpha=30, minimum_epoch=2396)
 
 
-def fit(name, watched=(), epochs=100):
-    """GM-DGM or M2 on Eq. 2 with ten labels a digit.     -> the trained models after the watched epochs and the last"""
-    rng, kept = np.random.default_rng(0), []
-    task = Task.prepare(digits, CLASSES, 10, [rng], minimum_sd=0)
-    model = Model(name, (0.1,) * 10, X=len(task.pixels), Z=2, H=100, hidden_layers=1)
-    recipe = Recipe("lesson", epochs=epochs, labelled_batch=50, learning_rate=4e-3, alpha=30, minimum_epoch=2396)
-    for epoch, (state, _) in enumerate(train(model, recipe, task, [rng]), start=1):
-        if epoch in (*watched, epochs):
-            kept.append(Trained(model, state.theta[0].copy(), task.pixels, 64, digits.white, CLASSES, (8, 8)))
-    return kept
+def with_labels(name, epochs=(100,)):
+    """GM-DGM or M2 on Eq. 2 with ten labels a digit.     -> the trained models after these epochs"""
+    kept = {}
+    fit(name, recipe, digits, labelled_classes=CLASSES, labels_per_class=10, extra_classes=0, Z=2, H=100,
+        hidden_layers=1, watch=lambda epoch, terms, models: kept.update({epoch: models[0]}))
+    return [kept[epoch] for epoch in epochs]
 
 
 # %%
@@ -123,8 +118,8 @@ def draw_z(ax, trained, title):
 
 
 epochs = (1, 3, 10, 30, 100)
-stages = fit("gm-dgm", epochs)
-(m2,) = fit("m2")
+stages = with_labels("gm-dgm", epochs)
+(m2,) = with_labels("m2")
 
 # %%
 figure, axes = plt.subplots(2, 3, figsize=(12.5, 8.2), layout="constrained", dpi=75)
@@ -170,16 +165,16 @@ for name, trained in (("GM-DGM", gm_dgm), ("M2", m2)):
 # Lesson 7's M2, which has no labels and ten dimensions of $z$, and GM-DGM in the same situation:
 
 # %%
+def say(epoch, terms, models):
+    if epoch in (1, 10, 30, 60, 100):
+        information = monitor(models[0].predict_proba(digits.x_test), (0.1,) * 10)["mutual_information"]
+        print(f"{models[0].model.name:<6} without labels, epoch {epoch:>3}: I(x;y) = {information:.2f} nats")
+
+
+without = Recipe("lesson", epochs=100, learning_rate=2e-3, minimum_epoch=1198)
 for name in ("m2", "gm-dgm"):
-    rng = np.random.default_rng(0)
-    task = Task.prepare(digits, [], 0, [rng], minimum_sd=0)
-    model = Model(name, (0.1,) * 10, X=len(task.pixels), Z=10, H=100, hidden_layers=1)
-    recipe = Recipe("lesson", epochs=100, learning_rate=2e-3, minimum_epoch=1198)
-    for epoch, (state, _) in enumerate(train(model, recipe, task, [rng]), start=1):
-        if epoch in (1, 10, 30, 60, 100):
-            trained = Trained(model, state.theta[0], task.pixels, 64, digits.white, (), (8, 8))
-            information = monitor(trained.predict_proba(digits.x_test), model.prior)["mutual_information"]
-            print(f"{name:<6} without labels, epoch {epoch:>3}: I(x;y) = {information:.2f} nats")
+    fit(name, without, digits, labelled_classes=[], labels_per_class=0, extra_classes=0, Z=10, H=100, hidden_layers=1,
+        watch=say)
 
 # %% [markdown]
 # M2 stays where it is. GM-DGM begins to use its classes: a class that tells $z$ where to lie lowers the cost of $z$, so

@@ -29,7 +29,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 plt.ion()  # so that a figure that the package returns is shown
-from microgmdgm import data, evaluation, experiment, plots, recipes, results
+from microgmdgm import data, evaluation, experiment, plots, recipes
+from microgmdgm.experiment import table1
 from sklearn.cluster import KMeans
 
 # %% [markdown]
@@ -99,15 +100,15 @@ def committed(folder=Path("results")):
         summary = json.loads(path.read_text())
         recipe = (summary.get("job") or summary["settings"])["recipe"]
         for name, model in summary["models"].items():
-            title = f"{results.TITLES[name]}, {recipe['name']} recipe, {recipe['epochs']} epochs"
+            title = f"{table1.TITLES[name]}, {recipe['name']} recipe, {recipe['epochs']} epochs"
             if summary["dataset"] == "mnist":
                 found.append((title, model))
     return found
 
 
 # %%
-shown = [(f"{results.TITLES[name]}, the paper's Table 1", {"mean": {k: v[0] for k, v in row.items()},
-          "sd": {k: v[1] for k, v in row.items()}, "runs": []}) for name, row in results.PAPER_TABLE_1.items()]
+shown = [(f"{table1.TITLES[name]}, the paper's Table 1", {"mean": {k: v[0] for k, v in row.items()},
+          "sd": {k: v[1] for k, v in row.items()}, "runs": []}) for name, row in table1.PAPER_TABLE_1.items()]
 shown += committed()
 print("No committed results here, as on Colab: README has the table." if len(shown) == 2 else
       f"{len(shown) - 2} models from {Path('results')}")

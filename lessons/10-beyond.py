@@ -185,7 +185,7 @@ print(f"mean KL(q(y|x) ‖ p(y)) = {each.mean():.3f} nats = I(x;y) {information:
 # program (lesson 11).
 
 # %%
-def fit(**changes):
+def alone(**changes):
     """q(y|x) alone, three seeds at once.     -> the figures of each, its layers (3,…), the mean length of x"""
     job = experiment.Job("gm-dgm", (0, 1, 2), replace(short, **changes), known, labels_per_class=10, H=128)
     trainer = experiment.Trainer(job, digits)
@@ -195,8 +195,8 @@ def fit(**changes):
     return metrics, trainer.model.layout.views(state.theta)["q(y|x)"], trainer.task.length
 
 
-cases = {"all three": fit(), "without consistency": fit(consistency=0), "without smoothness": fit(smoothness=0),
-         "without balance": fit(beta=0)}
+cases = {"all three": alone(), "without consistency": alone(consistency=0),
+         "without smoothness": alone(smoothness=0), "without balance": alone(beta=0)}
 
 # %%
 panels = (("accuracy_labelled_classes", "Labelled digits", "accuracy (%)", 100),

@@ -138,7 +138,7 @@ model = Model("gm-dgm", (0.1,) * 10, X=61, Z=5, H=32, hidden_layers=1)
 recipe = Recipe("lesson", epochs=3, learning_rate=2e-3, labelled_batch=20, alpha=10, minimum_epoch=1198)
 
 
-def fit(seeds):
+def theta_of(seeds):
     """θ (R,P) after three epochs of R runs at once."""
     rngs = [np.random.default_rng(seed) for seed in seeds]
     task = Task.prepare(digits, range(10), 10, rngs, minimum_sd=0)
@@ -148,8 +148,8 @@ def fit(seeds):
 
 
 # %%
-together = fit([0, 1, 2])
-alone = np.concatenate([fit([seed]) for seed in (0, 1, 2)])
+together = theta_of([0, 1, 2])
+alone = np.concatenate([theta_of([seed]) for seed in (0, 1, 2)])
 print(f"θ of three runs at once, {together.shape}: at most {np.abs(together - alone).max():.1e} from one by one; "
       f"between two seeds: {np.abs(alone[0] - alone[1]).max():.1e}")
 

@@ -1,8 +1,9 @@
 """microgmdgm: the Gaussian-mixture deep generative model, from scratch in NumPy.
 
 Willetts, Roberts and Holmes (2018), Semi-unsupervised Learning with Deep Generative Models.
-Reading order: parameters, layers, distributions, models, marginal, invariance, adam, batches,
-training.  `import microgmdgm` needs NumPy alone.
+Reading order, the paper first: backend, parameters, layers, distributions, models, marginal,
+invariance, objectives, adam.  Learning: recipes, data, augmentation, batches, trained, training.
+Rooms of their own: `experiment`, `sklearn`, `openset`.  `import microgmdgm` needs NumPy alone.
 """
 
 from . import data
@@ -10,5 +11,6 @@ from .gradcheck import check_pullback
 from .models import Model
 from .recipes import FAST, PAPER, Recipe
 from .trained import Trained, load
+from .training import fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

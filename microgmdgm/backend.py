@@ -13,7 +13,7 @@ import numpy as np
 
 def namespace(x):
     """The array library of x: numpy, cupy, array_api_strict, or autograd.numpy for a traced x.
-    Raises TypeError where x is no array."""
+    Raises TypeError where x is not an array."""
     if hasattr(x, "__array_namespace__"):
         return x.__array_namespace__()
     if type(x).__module__.startswith("cupy"):  # its arrays do not name their library

@@ -8,6 +8,7 @@ argument.  Every array has a leading run axis.
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,17 +21,16 @@ BLOCK = 2**20  # elements of x that are looked at at once
 
 @dataclass
 class Task:
-    """What there is to learn from: x (N,X), on the device, or what gives its rows as arrays; x / white is what
-    the model sees; for each run the rows that keep their label, (R,L), and their slots (R,L), on the device;
-    and all other rows (R,U), on the host."""
-    x: object
-    white: float
+    """What there is to learn from."""
+    x: object               # (N,width) on the device, or an object that gives its rows as arrays
+    white: float            # the model sees x / white
     image_shape: tuple | None
-    pixels: object          # the columns of x that the model sees
-    labelled: object
-    slots: object
-    unlabelled: np.ndarray
-    length: float           # the mean length of x
+    labelled_classes: tuple
+    pixels: object          # (X,) the columns of x that the model sees
+    labelled: object        # (R,L) the rows that keep their label in each run, on the device
+    slots: object           # (R,L) their slots, on the device
+    unlabelled: np.ndarray  # (R,U) all other rows, on the host
+    length: float           # the mean length of x / white
 
     @classmethod
     def prepare(cls, data, labelled_classes, labels_per_class, rngs, minimum_sd, xp=np):
@@ -40,14 +40,15 @@ class Task:
         hidden = [hide_labels(data.y_train, labelled_classes, labels_per_class, rng) for rng in rngs]
         labelled, slots = (np.stack(arrays) for arrays in zip(*hidden))
         unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
-        sd = standard_deviations(x) / data.white
+        sd = moments(x)[1] / data.white
         pixels = np.flatnonzero(sd > minimum_sd)
         if not len(pixels):
-            raise ValueError(f"the largest standard deviation of a pixel or column is {sd.max(initial=0):.2g} of the full "
-                             f"range, and all up to {minimum_sd:g} are left out: is x constant, or minimum_sd too large?")
+            raise ValueError(f"the largest standard deviation of a pixel or column is {sd.max(initial=0):.2g} of the "
+                             f"full range, and all up to {minimum_sd:g} are left out: is x constant, or minimum_sd "
+                             "too large?")
         length = sum(np.linalg.norm(block[:, pixels], axis=1).sum() for block in blocks(x)) / len(x) / data.white
-        return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, xp.asarray(pixels),
-                   xp.asarray(labelled), xp.asarray(slots), unlabelled, float(length))
+        return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, tuple(labelled_classes),
+                   xp.asarray(pixels), xp.asarray(labelled), xp.asarray(slots), unlabelled, float(length))
 
 
 def blocks(x):
@@ -56,10 +57,10 @@ def blocks(x):
     return (np.asarray(x[i:i + rows], dtype=np.float64) for i in range(0, len(x), rows))
 
 
-def standard_deviations(x):
-    """σ of each column, by the squares about its mean, a second pass.     x (N,X) -> (X,)"""
-    mean = sum(block.sum(axis=0) for block in blocks(x)) / len(x)
-    return np.sqrt(sum(np.square(block - mean).sum(axis=0) for block in blocks(x)) / len(x))
+def moments(x, f=lambda block: block):
+    """Mean and standard deviation of each column of f(x), the latter by a second pass.     x (N,X) -> (X,), (X,)"""
+    mean = sum(f(block).sum(axis=0) for block in blocks(x)) / len(x)
+    return mean, np.sqrt(sum(np.square(f(block) - mean).sum(axis=0) for block in blocks(x)) / len(x))
 
 
 @dataclass
@@ -74,44 +75,62 @@ class Batch:
     eps: object             # (R,P,Z) the noise of z
 
 
-def draw_batch(rngs, model, recipe, task, rows, slots, epoch, gamma):
-    """The minibatch of all runs: `rows` (R,N) of the data, the last of which are labelled, with slots (R,L),
-    when `epoch` epochs are done; gamma is γ at this step."""
+class Noise:
+    """The random numbers of a step, of each run by its own Generator.     shape -> (R,*shape)"""
+
+    def __init__(self, rngs, xp):
+        self.rngs, self.xp = rngs, xp
+
+    def uniform(self, *shape):
+        return self.xp.stack([rng.random(shape, dtype=np.float32) for rng in self.rngs])
+
+    def normal(self, *shape):
+        return self.xp.stack([rng.standard_normal(shape, dtype=np.float32) for rng in self.rngs])
+
+    def integers(self, high, n):
+        return self.xp.stack([rng.integers(0, high, n) for rng in self.rngs])
+
+
+def augmented(task, grey, noise, *, maps, sigma):
+    """t(x): a random map of each image; of each row of a table, the row with noise.     grey (R,N,width) -> (R,N,X)
+    maps is the size of the maps, sigma that of the noise, as a share of the root mean square of x."""
+    xp = namespace(grey)
+    if task.image_shape and maps:
+        u = maps * (2 * noise.uniform(grey.shape[1], 6) - 1)
+        images = xp.reshape(grey, (*grey.shape[:2], *task.image_shape))
+        return affine(images, affine_maps(u, task.image_shape), task.pixels)
+    x = xp.take(grey, task.pixels, axis=-1)
+    return x + sigma * task.length / math.sqrt(x.shape[-1]) * noise.normal(*x.shape[1:]) if sigma else x
+
+
+def observed(task, grey, noise, likelihood):
+    """What the bound explains: x binarised for a Bernoulli likelihood; for a Gaussian one x with noise that is as
+    wide as its steps.     grey (R,N,width) -> (R,N,X)"""
+    xp = namespace(grey)
+    x = xp.take(grey, task.pixels, axis=-1)
+    u = noise.uniform(*x.shape[1:])
+    return xp.asarray(u < x, dtype=xp.float32) if likelihood == "bernoulli" else x + (u - 0.5) / task.white
+
+
+def draw_batch(noise, model, recipe, task, rows, slots, step):
+    """The Batch of all runs at one Step: `rows` (R,N) of the data, the last of which are labelled, with slots (R,L)."""
     xp = namespace(task.x)
     (R, N), L = rows.shape, slots.shape[1]
     U = N - L
-    joint = recipe.joint_at(epoch)
-    size = recipe.maps_at(epoch) if task.image_shape else 0.0
-
-    def uniform(*shape):
-        return xp.stack([rng.random(shape, dtype=np.float32) for rng in rngs])
-
-    def normal(*shape):
-        return xp.stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs])
-
-    def t(x):
-        """A random map of each image; of each row of a table, that with some noise."""
-        if size:
-            maps = affine_maps(size * (2 * uniform(x.shape[1], 6) - 1), task.image_shape)
-            return affine(xp.reshape(x, (*x.shape[:2], *task.image_shape)), maps, task.pixels)
-        x = xp.take(x, task.pixels, axis=-1)
-        return x + recipe.noise * task.length / math.sqrt(model.X) * normal(*x.shape[1:]) if recipe.noise else x
     grey = xp.asarray(task.x[xp.reshape(rows, (-1,))], dtype=xp.float32) * (1 / task.white)
     grey = xp.reshape(grey, (R, N, -1))
-    augmented = recipe.gamma or size
+    t = partial(augmented, task, noise=noise, maps=step.maps, sigma=recipe.noise)
+    plain = not recipe.gamma and not (task.image_shape and step.maps)
     x = t2x = d = u = eps = None
-    if joint or not augmented:
-        x = xp.take(grey, task.pixels, axis=-1)
-        noise = uniform(N, model.X)
-        binary = model.likelihood == "bernoulli"
-        x = xp.asarray(noise < x, dtype=xp.float32) if binary else x + (noise - 0.5) / task.white
-    tx = t(grey) if augmented else x
-    if gamma:
-        t2x, d = t(grey[:, :U]), uniform(U, model.X) - 0.5
-    if joint:
-        u = uniform(U)
-        pairs = U * (model.K if recipe.sum_at(epoch) == "exact" else recipe.top + 1) + L
-        eps = normal(recipe.samples * pairs, model.Z)
+    if step.joint or plain:
+        x = observed(task, grey, noise, model.likelihood)
+    tx = x if plain else t(grey)
+    if step.gamma:
+        t2x, d = t(grey[:, :U]), noise.uniform(U, model.X) - 0.5
+    if step.joint:
+        u = noise.uniform(U)
+        pairs = U * (model.K if step.sum_over_y == "exact" else recipe.top + 1) + L
+        eps = noise.normal(recipe.samples * pairs, model.Z)
     return Batch(x, tx, t2x, slots, u, d, eps)
 
 
@@ -123,26 +142,26 @@ def epoch_size(recipe, task):
     return U, L, max(U_all or L_all, recipe.minimum_epoch) // (U or L)
 
 
-def batches(rngs, model, recipe, task, epoch, gammas):
-    """The minibatches of the epoch after `epoch` others, one for each γ in gammas, drawn by a second thread while the
-    first one computes; or on the GPU, which is sent the order of all rows, and seeds, at the start."""
+def batches(rngs, model, recipe, task, steps):
+    """The minibatches of an epoch, one for each Step in steps, drawn by a second thread while the first one computes;
+    or on the GPU, which is sent the order of all rows, and seeds, at the start."""
     xp = namespace(task.x)
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
-    (U, L, _), steps = epoch_size(recipe, task), len(gammas)
-    passes = math.ceil(steps * U / max(U_all, 1))
+    U, L, _ = epoch_size(recipe, task)
+    passes = math.ceil(len(steps) * U / max(U_all, 1))
     orders = np.stack([np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)])
                        for rng in rngs])
     orders = xp.asarray(np.take_along_axis(task.unlabelled, orders, axis=-1))
-    rngs = [generator(rng, xp) for rng in rngs]
+    noise = Noise([generator(rng, xp) for rng in rngs], xp)
 
-    def draw(step):
-        rows, slots = orders[:, step * U:(step + 1) * U], task.slots[:, :0]
+    def draw(i):
+        rows, slots = orders[:, i * U:(i + 1) * U], task.slots[:, :0]
         if L:
-            chosen = xp.stack([rng.integers(0, L_all, L) for rng in rngs])
+            chosen = noise.integers(L_all, L)
             slots = xp.take_along_axis(task.slots, chosen, axis=-1)
             rows = xp.concat([rows, xp.take_along_axis(task.labelled, chosen, axis=-1)], axis=-1)
-        return draw_batch(rngs, model, recipe, task, rows, slots, epoch, gammas[step])
-    return ahead(draw, steps) if xp is np else map(draw, range(steps))
+        return draw_batch(noise, model, recipe, task, rows, slots, steps[i])
+    return ahead(draw, len(steps)) if xp is np else map(draw, range(len(steps)))
 
 
 def ahead(draw, steps):

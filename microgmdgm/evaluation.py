@@ -25,15 +25,17 @@ def one_to_one_accuracy(counts):
     return counts[linear_sum_assignment(-counts)].sum() / counts.sum()
 
 
+def entropies(q):
+    """H(q(y|x)) of each row, in nats.     q (N,K) -> (N,)"""
+    return -(q * np.log(np.maximum(q, np.finfo(q.dtype).tiny))).sum(axis=1)
+
+
 def monitor(q, prior):
     """The collapse monitor, in nats.     q (N,K): q(y|x) of N points -> dict
     I(x;y) = H(mean q) − mean H(q) is 0 when y says nothing of x.  A slot is in use where its share
     of the points is at least a tenth of the smallest prior.  Collapsed: I(x;y) < ½ log 2, less than
     half the information of a fair coin, or fewer than two slots."""
-    safe = np.maximum(q, np.finfo(q.dtype).tiny)
-    conditional = float(-(q * np.log(safe)).sum(axis=1).mean())
-    mean = q.mean(axis=0)
-    marginal = float(-(mean * np.log(np.maximum(mean, np.finfo(q.dtype).tiny))).sum())
+    conditional, marginal = float(entropies(q).mean()), float(entropies(q.mean(axis=0, keepdims=True))[0])
     share = np.bincount(q.argmax(axis=1), minlength=q.shape[1]) / len(q)
     used = int((share >= 0.1 * min(prior)).sum())
     information = marginal - conditional

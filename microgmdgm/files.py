@@ -5,6 +5,7 @@ import os
 import zipfile
 import zlib
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,29 @@ def read_npz(path, kind):
     except UNREADABLE as error:
         raise ValueError(f"{path} is not {kind} by microgmdgm, or is damaged: {error}") from None
     return settings, arrays
+
+
+def check_format(path, settings, expected):
+    """Raises ValueError where the settings read from path are of another format than this version writes."""
+    if settings.get("format") != expected:
+        raise ValueError(f"{path} has format {settings.get('format')}, but this version reads format {expected}")
+
+
+def folder_name(name, recipe):
+    """Where the results of a run go by default: results/<name>-<recipe>-<date and time>."""
+    return f"results/{name}-{recipe}-{datetime.now():%Y-%m-%d-%H%M%S}"
+
+
+def new_folder(path):
+    """The folder, made now.  Raises ValueError where it cannot be written or is not empty."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise ValueError(f"--out {path} is not empty: name a new folder, or go on with --resume {path}")
+        with whole(path / "config.json"):
+            pass
+        (path / "config.json").unlink()  # it can be written to
+    except OSError as error:
+        raise ValueError(f"--out {path} cannot be written: {error.strerror}") from None
+    return path

@@ -36,31 +36,27 @@ def check_pullback(function, *arguments, seed=0, verbose=True, **constants):
     else needs no gradient are given by name, as constants.  A gradient of None is not checked.
     Raises ValueError where the pullback's gradients do not fit the arguments."""
     rng = np.random.default_rng(seed)
-    arguments = _map(lambda a: np.asarray(a, dtype=np.float64), list(arguments))
-    names = _leaf_names(function, arguments)
-    leaves = _leaves(arguments)
-
+    arguments = _mapped(lambda a: np.asarray(a, dtype=np.float64), list(arguments))
     value, pullback = function(*arguments, **constants)
-    dvalue = _map(lambda v: rng.standard_normal(np.shape(v)), value)
+    dvalue = _mapped(lambda v: rng.standard_normal(np.shape(v)), value)
     grads = pullback(dvalue)
-    grads = list(grads) if isinstance(grads, tuple) else [grads]
-    grads = _aligned(arguments, grads, function)
+    checked = list(_aligned(arguments, list(grads) if isinstance(grads, tuple) else [grads], _names(function)))
+    leaves = [leaf for _, leaf, _ in checked]
 
     def scalar(leaves):
         """⟨dvalue, value⟩, whose gradient the pullback of dvalue must be."""
-        value, _ = function(*_rebuild(arguments, iter(leaves)), **constants)
+        value, _ = function(*_rebuilt(arguments, iter(leaves)), **constants)
         return sum((d * v).sum() for d, v in zip(_leaves(dvalue), _leaves(value)))
 
-    rows = []
-    oracle = _autograd(scalar, leaves)
-    for i, (name, ours) in enumerate(zip(names, grads)):
+    rows, oracle = [], _autograd(scalar, leaves)
+    for i, (name, leaf, ours) in enumerate(checked):
         if ours is None:
             continue
-        if np.shape(ours) != leaves[i].shape:
-            raise ValueError(f"the gradient of {name} must have its shape {leaves[i].shape}, not {np.shape(ours)}")
+        if np.shape(ours) != leaf.shape:
+            raise ValueError(f"the gradient of {name} must have its shape {leaf.shape}, not {np.shape(ours)}")
         if oracle is not None:
-            rows.append(_compare(name, "autograd", ours, oracle[i]))
-        rows.append(_compare(name, "differences", *_differences(scalar, leaves, i, ours, rng)))
+            rows.append(_compared(name, "autograd", ours, oracle[i]))
+        rows.append(_compared(name, "differences", *_differences(scalar, leaves, i, ours, rng)))
     if verbose:
         print(f"{'gradient of':<24} {'against':<12} {'largest difference':>18} {'relative':>10}")
         for row in rows:
@@ -69,7 +65,7 @@ def check_pullback(function, *arguments, seed=0, verbose=True, **constants):
     return rows
 
 
-def _compare(name, against, ours, theirs):
+def _compared(name, against, ours, theirs):
     absolute = float(np.max(np.abs(ours - theirs), initial=0.0))
     relative = absolute / max(float(np.max(np.abs(theirs), initial=0.0)), 1e-12)
     return Check(name, against, absolute, relative, bool(relative < TOLERANCE[against] or absolute < 1e-11))
@@ -94,9 +90,9 @@ def _autograd(scalar, leaves):
     if find_spec("autograd") is None:
         return None
     import autograd
-    from autograd.numpy import numpy_wrapper as anp  # the namespace of a traced array
     from autograd.core import primitive_vjps
     from autograd.extend import defvjp
+    from autograd.numpy import numpy_wrapper as anp  # the namespace of a traced array
     anp.concat = anp.concatenate  # the same function, but only this name of it is traced
     if anp.take not in primitive_vjps:  # autograd has no derivative of take
         def take_vjp(ans, a, indices, axis=None):
@@ -114,47 +110,43 @@ def _autograd(scalar, leaves):
     return [gradient[end - leaf.size:end].reshape(leaf.shape) for end, leaf in zip(ends, leaves)]
 
 
-def _map(f, tree):
-    return _rebuild(tree, iter([f(leaf) for leaf in _leaves(tree)]))
-
-
 def _leaves(tree):
+    """The arrays in nested lists, tuples and dicts, in their order."""
     if isinstance(tree, dict):
         tree = list(tree.values())
     return [leaf for branch in tree for leaf in _leaves(branch)] if isinstance(tree, (list, tuple)) else [tree]
 
 
-def _rebuild(tree, leaves):
+def _rebuilt(tree, leaves):
+    """The same nesting, of other leaves."""
     if isinstance(tree, dict):
-        return {key: _rebuild(branch, leaves) for key, branch in tree.items()}
+        return {key: _rebuilt(branch, leaves) for key, branch in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)(_rebuild(branch, leaves) for branch in tree)
+        return type(tree)(_rebuilt(branch, leaves) for branch in tree)
     return next(leaves)
 
 
-def _aligned(tree, grads, function):
-    """The gradients of all leaves in their order; None, or a key that is left out, for a whole branch."""
-    if grads is None:
-        return [None] * len(_leaves(tree))
+def _mapped(f, tree):
+    return _rebuilt(tree, iter([f(leaf) for leaf in _leaves(tree)]))
+
+
+def _aligned(tree, grads, names):
+    """(name, leaf, gradient) of each leaf; None, or a key that is left out, for the gradients of a whole branch."""
     if isinstance(tree, dict):
-        return [g for key, branch in tree.items() for g in _aligned(branch, grads.get(key), function)]
-    if isinstance(tree, (list, tuple)):
-        if not isinstance(grads, (list, tuple)) or len(grads) != len(tree):
-            raise ValueError(f"the pullback of {function.__name__} must return {len(tree)} gradients, one for "
-                             f"each argument, not {len(grads) if isinstance(grads, (list, tuple)) else 'one array'}")
-        return [g for branch, grad in zip(tree, grads) for g in _aligned(branch, grad, function)]
-    return [grads]
+        for key, branch in tree.items():
+            yield from _aligned(branch, None if grads is None else grads.get(key), f"{names}[{key}]")
+    elif isinstance(tree, (list, tuple)):
+        if grads is not None and not (isinstance(grads, (list, tuple)) and len(grads) == len(tree)):
+            raise ValueError(f"the pullback must return {len(tree)} gradients, one for each argument, not "
+                             f"{len(grads) if isinstance(grads, (list, tuple)) else 'one array'}")
+        for i, branch in enumerate(tree):
+            name = names(i) if callable(names) else f"{names}[{i}]"
+            yield from _aligned(branch, None if grads is None else grads[i], name)
+    else:
+        yield names, tree, grads
 
 
-def _leaf_names(function, arguments):
-    """W, layers[0], params["q(y|x)"][1], … for each leaf."""
-    parameters = [p for p in inspect.signature(function).parameters]
-    parameters += [f"argument {i}" for i in range(len(parameters), len(arguments))]
-
-    def names(tree, name):
-        if isinstance(tree, dict):
-            return [n for key, branch in tree.items() for n in names(branch, f"{name}[{key}]")]
-        if isinstance(tree, (list, tuple)):
-            return [n for i, branch in enumerate(tree) for n in names(branch, f"{name}[{i}]")]
-        return [name]
-    return [n for argument, name in zip(arguments, parameters) for n in names(argument, name)]
+def _names(function):
+    """The name of the i-th argument."""
+    parameters = list(inspect.signature(function).parameters)
+    return lambda i: parameters[i] if i < len(parameters) else f"argument {i}"

@@ -84,3 +84,13 @@ def with_labelled(pairs, labels, U, samples=1):
     return replace(pairs, weight=repeat(pairs.weight) / samples,
                    example=xp.concat([repeat(pairs.example), repeat(example)], axis=-1),
                    y=xp.concat([repeat(pairs.y), repeat(labels)], axis=-1))
+
+
+def pairs(log_q, *, sum_over_y, u, labels, eps, top=1, samples=1):
+    """The pairs of a step, those of the U unlabelled examples first, with their noise.
+    log q (…,U,K), u (…,U), labels (…,L), eps (…,P',Z), of which as many are used as there are pairs"""
+    chosen = exact(log_q) if sum_over_y == "exact" else sparse(log_q, u, top)
+    if sum_over_y == "sparse" and namespace(log_q) is np:
+        chosen = compact(chosen)
+    chosen = with_labelled(chosen, labels, log_q.shape[-2], samples)
+    return replace(chosen, eps=eps[..., :chosen.y.shape[-1], :])

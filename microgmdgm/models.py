@@ -4,16 +4,15 @@
     M2       p(x, y, z) = p(x|y, z) p(z) p(y)      q(y, z|x) = q(z|x, y) q(y|x)      section 2.2
 
 with p(y) = Cat(π), p(z|y) = N(μ(y), σ²(y)) or p(z) = N(0, I), and p(x|·) Bernoulli or
-Gaussian.  To change the model, change this file: the training loop knows only `log_q_y`,
-`bound_given_y` and `objective`.
+Gaussian.  To change the model, change this file: `objectives` knows only `log_q_y`,
+`bound_given_y` and `unlabelled_bound`.
 """
 
 import math
 from dataclasses import dataclass
 
 from .backend import constant, namespace
-from .distributions import (bernoulli, entropy, gaussian, gaussian_kl, log_softmax,
-                            reparameterise, standard_gaussian_kl)
+from .distributions import bernoulli, entropy, gaussian, gaussian_kl, log_softmax, reparameterise, standard_gaussian_kl
 from .layers import class_mlp, halves, mlp, one_hot, pick, rows
 from .parameters import Layout, add, glorot
 
@@ -185,25 +184,3 @@ def unlabelled_bound(log_q, bound, *, y, example, weight):
         d = d[..., None]
         return pick_pullback(at_pullback(d * q * bound)) + entropy_pullback(d), d * q
     return xp.sum(q * bound, axis=-1) + xp.sum(H, axis=-1), pullback
-
-
-def objective(model, params, log_q, *, x, labels, pairs):
-    """The three means of Eq. 2, over D_u of L(x), over D_l of L(x,y), over D_l of log q(y|x).
-    The rows of x (…,N,X) and of log q(y|x) (…,N,K) are the unlabelled examples, then the labelled
-    ones, whose classes are labels (…,N_l); so are the pairs.     -> (…), (…), (…)"""
-    xp = namespace(log_q)
-    L, U = labels.shape[-1], log_q.shape[-2] - labels.shape[-1]
-    P = pairs.weight.shape[-1]
-    bound, bound_pullback = bound_given_y(model, params, x=x, y=pairs.y, eps=pairs.eps, example=pairs.example)
-    L_x, L_x_pullback = unlabelled_bound(log_q[..., :U, :], bound[..., :P], y=pairs.y[..., :P],
-                                         example=pairs.example[..., :P], weight=pairs.weight)
-    log_q_l, at_pullback = at(log_q[..., U:, :], labels)
-    n_u, n_l, n_pairs = max(U, 1), max(L, 1), max(bound.shape[-1] - P, 1)
-
-    def pullback(dterms):
-        dL_x, dL_xy, dlabel = dterms
-        dlog_q_u, dbound_u = L_x_pullback(dL_x / n_u)
-        dbound_l = xp.broadcast_to(dL_xy[..., None] / n_pairs, bound[..., P:].shape)
-        dlog_q_l = at_pullback(dlabel[..., None] / n_l)
-        return bound_pullback(xp.concat([dbound_u, dbound_l], axis=-1)), xp.concat([dlog_q_u, dlog_q_l], axis=-2)
-    return (L_x / n_u, xp.sum(bound[..., P:], axis=-1) / n_pairs, xp.sum(log_q_l, axis=-1) / n_l), pullback

@@ -20,7 +20,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .
 th, td { padding: .2rem .7rem .2rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem }
 th.part { font-weight: 400; font-style: italic; color: var(--soft); padding-top: .7rem }
-figure { margin: 0; overflow-x: auto } .large img { min-width: 38rem } figcaption { color: var(--soft); font-size: .85rem }
+figure { margin: 0; overflow-x: auto } .large img { min-width: min(38rem, 100%) }
+@media (max-width: 36rem) { .large img { min-width: 34rem; max-width: none } }
+figcaption { color: var(--soft); font-size: .85rem }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; display: block }
 .side { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)) }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: .6rem .8rem }
@@ -60,7 +62,8 @@ def table(heads, rows):
 def picture(content, alt, caption="", large=False):
     """content: of a PNG; large: to be moved about on a small screen rather than made small."""
     code = base64.b64encode(content).decode()
-    return (f'<figure{" class=large" if large else ""}><img alt="{html.escape(alt)}" src="data:image/png;base64,{code}">'
+    return (f'<figure{" class=large" if large else ""}>'
+            f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{code}">'
             f"<figcaption>{html.escape(caption)}</figcaption></figure>")
 
 

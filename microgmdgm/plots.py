@@ -88,7 +88,8 @@ def learning_curves(metrics, title):
             style = {"color": colour, "linestyle": line}
             if len(runs) < 3:
                 for seed, points in runs.items():
-                    axes.plot(points.keys(), points.values(), marker=".", alpha=0.8, label=f"{model}, seed {seed}", **style)
+                    axes.plot(points.keys(), points.values(), marker=".", alpha=0.8,
+                              label=f"{model}, seed {seed}", **style)
             else:
                 epochs = sorted(set.intersection(*(set(points) for points in runs.values())))
                 values = np.array([[points[epoch] for epoch in epochs] for points in runs.values()])
@@ -107,10 +108,12 @@ def learning_curves(metrics, title):
     return figure
 
 
-def samples(trained, title, columns=10, seed=0):
-    """A row of samples p(x|z) a slot, z ~ p(z|y).  For images."""
-    K, (h, w) = trained.model.K, trained.image_shape
-    x = trained.sample(K * columns, np.repeat(np.arange(K), columns), seed).reshape(K, columns, h, w)
+def samples(trained, title, slots=None, columns=10, seed=0):
+    """A row of samples p(x|z), z ~ p(z|y), of each of the slots, or of all.  For images."""
+    names, (h, w) = slot_names(trained.labelled_classes, trained.model.K), trained.image_shape
+    slots = np.arange(trained.model.K) if slots is None else np.asarray(slots)
+    K = len(slots)
+    x = trained.sample(K * columns, np.repeat(slots, columns), seed).reshape(K, columns, h, w)
     h, w = h + 1, w + 1  # a line of white between pictures
     canvas = np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1))).transpose(0, 2, 1, 3).reshape(K * h, columns * w)
     figure = Figure(figsize=(1.2 + 0.5 * columns, 0.8 + 0.5 * K), layout="constrained")
@@ -118,7 +121,7 @@ def samples(trained, title, columns=10, seed=0):
     axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=trained.white)
     for k in range(1, K):
         axes.axhline(k * h - 0.5, color="#bbbbbb", linewidth=0.6)
-    axes.set_yticks(np.arange(K) * h + h / 2, slot_names(trained.labelled_classes, K))
+    axes.set_yticks(np.arange(K) * h + h / 2, [names[k] for k in slots])
     axes.set_xticks([])
     axes.set_ylabel("slot")
     axes.set_title(title)

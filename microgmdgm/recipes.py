@@ -4,43 +4,54 @@ from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
+class Step:
+    """The settings that change as training goes on, at one step."""
+    joint: bool         # whether the whole model is trained, or q(y|x) alone
+    rate: float         # Adam's learning rate
+    gamma: float        # the weight of invariance,
+    weights: tuple      # and within it of consistency, smoothness and balance
+    maps: float         # the size of the random maps
+    sum_over_y: str     # exact or sparse
+
+
+@dataclass(frozen=True)
 class Recipe:
     """The settings of a run.  An epoch shows every unlabelled example once, and a small data
     set as often as it takes to show `minimum_epoch` examples."""
     name: str
-    epochs: int                     # on all of the model
-    classifier_epochs: int = 0      # before these: on q(y|x) alone, which is cheap
-    unlabelled_batch: int = 100
-    labelled_batch: int = 100
-    learning_rate: float = 3e-4
-    classifier_rate: float = 2e-3   # the learning rate of the classifier epochs
-    classifier_decay_from: float = 1.0  # the share of them after which it falls, linearly to 0
-    decay_from: float = 1.0         # the same for learning_rate and the epochs on all of the model
-    alpha: float = 0.1              # weight of the labels in Eq. 2, whose terms are means
-    maps: float = 0.0               # size of the random maps of images; at 1 as in `augmentation`
-    gamma: float = 0.0              # weight of what `invariance` adds, and within it of
-    consistency: float = 1.0        # … q(y|x) under two maps,
-    smoothness: float = 1.0         # … the adversarial term,
-    beta: float = 8.0               # … balance
-    first_epochs: int = 0           # so many epochs have
-    first_maps: float = 1.0         # … maps so many times as large,
-    first_smoothness: float = 1.0   # … and so many times the weight of the adversarial term
-    first_beta: float = 1.0         # … and of balance
-    gamma_held: float = 0.0         # the share of the epochs for which γ is held
-    gamma_gone: float = 0.0         # the share of the epochs at which it has fallen to gamma_end
-    gamma_end: float = 0.0
-    noise: float = 0.0              # σ of what t(x) adds to a row of a table, as a share of the root mean square of x
-    adversarial_length: float = 0.22  # of r, as a share of the mean length of x: 2.0 on MNIST
-    q_from_bound: bool = True       # whether q(y|x) learns from the bound too
-    sum_over_y: str = "exact"       # or sparse
-    exact_epochs: int = 0           # the sparse sum is exact for so many epochs on the whole model: see marginal.py
-    top: int = 1                    # the most probable classes that the sparse sum takes beside its sample
-    samples: int = 1                # of z for each pair
-    weight_prior: bool = False      # log N(w; 0, I)/2N on the weights
-    clip: float | None = None       # bound on each element of the gradient
-    minimum_epoch: int = 12_000
-    minimum_sd: float = 0.0         # pixels that vary no more than this, in [0, 1], are left out
-    output_sd: float | None = None  # of the initial weights of output layers; None: Glorot-normal, as all others
+    epochs: int                     # epochs that train the whole model
+    classifier_epochs: int = 0      # epochs before these that train q(y|x) alone, without the decoder
+    unlabelled_batch: int = 100     # unlabelled examples in a step
+    labelled_batch: int = 100       # labelled examples in a step
+    learning_rate: float = 3e-4     # Adam's rate while the whole model is trained
+    classifier_rate: float = 2e-3   # Adam's rate while q(y|x) is trained alone
+    classifier_decay_from: float = 1.0  # share of the classifier epochs after which that rate falls linearly to 0
+    decay_from: float = 1.0         # share of the other epochs after which learning_rate falls linearly to 0
+    alpha: float = 0.1              # α, the weight of the labels in Eq. 2, whose terms are means
+    maps: float = 0.0               # size of the random maps of images; 1 is the size in augmentation.py
+    gamma: float = 0.0              # γ, the weight of the invariance terms together
+    consistency: float = 1.0        # c, the weight of consistency under two maps among the invariance terms
+    smoothness: float = 1.0         # s, the weight of the adversarial term among them
+    beta: float = 8.0               # β, the weight of balance among them
+    first_epochs: int = 0           # number of first epochs in which the next three factors apply
+    first_maps: float = 1.0         # multiplies `maps` during the first epochs
+    first_smoothness: float = 1.0   # multiplies `smoothness` during the first epochs
+    first_beta: float = 1.0         # multiplies `beta` during the first epochs
+    gamma_held: float = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
+    gamma_gone: float = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
+    gamma_end: float = 0.0          # γ in the last epochs
+    noise: float = 0.0              # σ of the noise added to rows of a table, as a share of the root mean square of x
+    adversarial_length: float = 0.22  # length of the adversarial r, as a share of the mean length of x
+    q_from_bound: bool = True       # whether q(y|x) receives the gradient of L(x)
+    sum_over_y: str = "exact"       # exact, or sparse: a few classes stand for all (marginal.py)
+    exact_epochs: int = 0           # number of the whole model's first epochs in which the sum is exact all the same
+    top: int = 1                    # most probable classes in the sparse sum, beside its sample
+    samples: int = 1                # samples of z for each pair of an example and a class
+    weight_prior: bool = False      # whether the weights have a Gaussian prior, log N(w; 0, I) / 2N
+    clip: float | None = None       # bound on the absolute value of each element of the gradient
+    minimum_epoch: int = 12_000     # examples in an epoch at least; a smaller data set is shown several times
+    minimum_sd: float = 0.0         # pixels whose standard deviation in [0, 1] is no larger are left out
+    output_sd: float | None = None  # σ of the initial weights of output layers; None: Glorot-normal, as all others
 
     def __post_init__(self):
         if self.sum_over_y not in ("exact", "sparse"):
@@ -52,35 +63,26 @@ class Recipe:
     def total_epochs(self):
         return self.classifier_epochs + self.epochs
 
-    def joint_at(self, epoch):
-        """Whether all of the model is trained when `epoch` epochs are done, or q(y|x) alone."""
-        return epoch >= self.classifier_epochs
+    def at(self, epoch, share=0.0):
+        """The Step when `epoch` epochs and a share of the next one are done."""
+        joint, first = epoch >= self.classifier_epochs, epoch < self.first_epochs
+        begin, epochs = (self.classifier_epochs, self.epochs) if joint else (0, self.classifier_epochs)
+        progress = (epoch - begin + share) / epochs
+        rate, decay_from = ((self.learning_rate, self.decay_from) if joint else
+                            (self.classifier_rate, self.classifier_decay_from))
+        smoothness, beta = (self.first_smoothness, self.first_beta) if first else (1, 1)
+        return Step(joint, rate * min(1.0, (1 - progress) / max(1 - decay_from, 1e-9)),
+                    self._gamma(progress if joint else 0.0),
+                    (self.consistency, smoothness * self.smoothness, beta * self.beta),
+                    self.maps * (self.first_maps if first else 1),
+                    "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y)
 
-    def maps_at(self, epoch):
-        """The size of the maps when `epoch` epochs are done."""
-        return self.maps * (self.first_maps if epoch < self.first_epochs else 1)
-
-    def weights_at(self, epoch):
-        """Of consistency, smoothness and balance when `epoch` epochs are done."""
-        smoothness, beta = (self.first_smoothness, self.first_beta) if epoch < self.first_epochs else (1, 1)
-        return self.consistency, smoothness * self.smoothness, beta * self.beta
-
-    def sum_at(self, epoch):
-        """The sum over y when `epoch` epochs are done."""
-        return "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y
-
-    def gamma_at(self, progress):
-        """γ when a share `progress` of the epochs is done: held, then linearly to its end."""
+    def _gamma(self, progress):
+        """γ, held and then falling in a straight line to gamma_end."""
         if progress < self.gamma_held:
             return self.gamma
         fall = min((progress - self.gamma_held) / max(self.gamma_gone - self.gamma_held, 1e-9), 1)
         return self.gamma + fall * (self.gamma_end - self.gamma)
-
-    def rate_at(self, progress, joint=True):
-        """The learning rate when a share `progress` of the epochs, on all of the model or before, is done."""
-        rate, decay_from = ((self.learning_rate, self.decay_from) if joint else
-                            (self.classifier_rate, self.classifier_decay_from))
-        return rate * min(1.0, (1 - progress) / max(1 - decay_from, 1e-9))
 
 
 # The paper gives neither the learning rate nor alpha: Adam's own rate, and Kingma et al.'s 0.1 N on sums, which is 0.1

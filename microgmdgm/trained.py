@@ -6,7 +6,7 @@ import numpy as np
 
 from .backend import namespace, to_host
 from .distributions import sigmoid
-from .files import read_npz, write_npz
+from .files import check_format, read_npz, write_npz
 from .layers import halves
 from .marginal import exact
 from .models import Model, bound_given_y, decode, encode, log_q_y
@@ -27,6 +27,12 @@ class Trained:
     white: float
     labelled_classes: tuple
     image_shape: tuple | None = None
+
+    @classmethod
+    def of(cls, model, task, theta):
+        """The model with θ (P,), trained on a Task."""
+        return cls(model, theta, to_host(task.pixels), task.x.shape[1], task.white, task.labelled_classes,
+                   task.image_shape)
 
     @property
     def params(self):
@@ -125,8 +131,7 @@ def load(path):
 def read(path):
     """The model in a file, and the other arrays in it, by name.  Raises ValueError where there is no model."""
     settings, arrays = read_npz(path, "a model saved")
-    if settings.get("format") != FORMAT:
-        raise ValueError(f"{path} has format {settings.get('format')}, but this version reads format {FORMAT}")
+    check_format(path, settings, FORMAT)
     try:
         model = Model(**{**settings["model"], "prior": tuple(settings["model"]["prior"])})
         theta, pixels = arrays.pop("theta"), arrays.pop("pixels")

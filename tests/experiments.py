@@ -20,7 +20,8 @@ import numpy as np
 from joblib import cpu_count
 
 import run_mnist
-from microgmdgm import backend, executors
+from microgmdgm import backend
+from microgmdgm.experiment import command, executors, options
 from microgmdgm.files import write_json
 from microgmdgm.recipes import FAST
 from tests.real_cases import cell
@@ -88,10 +89,10 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
 
 def jobs_of(arguments, seeds):
     """The source of the data and a Job for each seed.  Raises ValueError, DataError."""
-    found = run_mnist.options(shlex.split(arguments))
-    source, data = run_mnist.find_data(found, partial(print, file=sys.stderr))
-    job = run_mnist.job_of(found, data, threads=1)
-    return source, [replace(job, model=found.model, seeds=(seed,)) for seed in seeds]
+    asked = options.parse(shlex.split(arguments))
+    source, data = command.find_data(asked)
+    job = run_mnist.job_of(asked, data, threads=1)
+    return source, [replace(job, model=asked.model, seeds=(seed,)) for seed in seeds]
 
 
 def run(name, seeds, processes, path):

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-MODULES = ("layers", "distributions", "models", "invariance", "training")
+MODULES = ("layers", "distributions", "models", "invariance", "objectives")
 TESTS = ("tests/test_gradients.py", "tests/test_objective.py")
 
 

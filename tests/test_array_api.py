@@ -1,11 +1,11 @@
 """The core under the strict array API and under CuPy: the same numbers as under NumPy."""
 
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from microgmdgm import augmentation, backend, invariance, marginal, training
+from microgmdgm import augmentation, backend, invariance, marginal, objectives
 from microgmdgm.adam import Adam
 from microgmdgm.batches import Batch
 from microgmdgm.layers import relu
@@ -25,20 +25,19 @@ def ten_steps(xp, model, theta, batch, sum_over_y, rate=0.01):
     """Objective and gradient of the first of ten steps, and θ after them, computed with xp from the same noise."""
     batch = Batch(**{name: xp.asarray(value) for name, value in vars(batch).items()})
     theta = xp.asarray(theta.copy())
-    adam, U = Adam.like(theta), batch.u.shape[-1]
+    adam = Adam.like(theta)
 
     def choose(log_q):
-        pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.sparse(log_q, batch.u)
-        pairs = marginal.with_labelled(pairs, batch.labels, U)
-        return replace(pairs, eps=batch.eps[..., :pairs.y.shape[-1], :])
+        return marginal.pairs(log_q, sum_over_y=sum_over_y, u=batch.u, labels=batch.labels, eps=batch.eps)
 
     def perturb(layers, log_q, tx):
         return invariance.adversarial(layers, log_q, x=tx, d=batch.d, length=0.5), log_q
     first = None
     for _ in range(10):
-        terms, pullback = training.value_and_pullback(model, model.layout, theta, batch, alpha=2.0, gamma=1.0,
-                                                      weights=(1.5, 0.5, 4.0), choose=choose, perturb=perturb,
-                                                      decay=0.1 * model.layout.kernels(theta))
+        objective = partial(objectives.joint, model, batch=batch, choose=choose, perturb=perturb)
+        terms, pullback = objectives.value_and_pullback(
+            objective, model.layout, theta, decay=0.1 * model.layout.kernels(theta),
+            weights={"alpha": 2.0, "gamma": 1.0, "weights": (1.5, 0.5, 4.0)})
         gradient = pullback(xp.ones_like(terms["objective"]))
         first = first or (host(terms["objective"]), host(gradient))
         adam.ascend(theta, gradient, rate)

@@ -21,7 +21,6 @@ from otter.nbmeta_config import NBMetadataConfig
 from otter.run import main as otter_run
 
 from lessons.assignments import make
-
 from .wrong_answers import FUNCTIONS, TRAINING
 
 assignment = pytest.mark.parametrize("number", make.MASTERS)

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microgmdgm import checkpoint, data, experiment, recipes
+from microgmdgm import data, experiment, recipes
+from microgmdgm.experiment import checkpoint
 from microgmdgm.files import read_npz, whole, write_npz
 from microgmdgm.training import State
 from .test_run_mnist import QUICK, SCRIPT, run
@@ -257,7 +258,7 @@ def test_finished_runs_are_not_run_again(tmp_path):
     (lambda out: (out / "summary.json").write_text('{"models": {"gm-dgm": 3}}'), "is not a summary of runs"),
     (lambda out: (out / "checkpoint-gm-dgm-seed1.npz").write_bytes(b"PK"), "is not a checkpoint written by microgmdgm")])
 def test_a_folder_that_cannot_go_on_gets_one_clear_line_and_stays(tmp_path, break_it, message):
-    from microgmdgm.results import Folder
+    from microgmdgm.experiment.folder import Folder
     job = experiment.Job("", (), RECIPE, (0, 1), 10, fingerprint=data.digits().fingerprint)
     Folder.create(tmp_path / "out", {
         "command": "", "dataset": "digits", "data_dir": None, "models": ["gm-dgm"], "seeds": [0, 1], "together": 1,

@@ -11,7 +11,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from microgmdgm import data, executors, experiment, recipes
+from microgmdgm import data, experiment, recipes
+from microgmdgm.experiment import executors
 from microgmdgm.training import Diverged
 from .test_run_mnist import QUICK, run
 

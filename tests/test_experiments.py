@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import run_mnist
 from microgmdgm.data import DataError
+from microgmdgm.experiment import options
+from microgmdgm.recipes import recipe_for
 from tests import experiments
 
 RESULTS = Path(__file__).parent.parent / "lessons" / "results" / "experiments"
@@ -15,7 +16,7 @@ ROWS = [arguments for experiment in experiments.EXPERIMENTS.values() for argumen
 
 def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     """With digits in MNIST's place, which is not needed for that, and other labels where a row names none."""
-    monkeypatch.setattr(run_mnist, "recipe_for", lambda name, N, extra_classes: experiments.FAST)
+    monkeypatch.setattr(options, "recipe_for", lambda name, N, extra_classes: experiments.FAST)
     jobs = [experiments.jobs_of(f"--labels-per-class 9 {arguments} --dataset digits", [0])[1][0] for arguments in ROWS]
     assert len(set(jobs)) == len(ROWS) == 49
 
@@ -57,7 +58,7 @@ def test_runs_are_kept_and_not_run_again(small, tmp_path, capsys):
     mean = 50 * sum(run["accuracy"] for run in both["two"]["runs"])
     assert lines[3].startswith("| two | `") and f"` | {mean:.1f} (" in lines[3]
     same = experiments.jobs_of(small["one"], [1])[1][0]
-    assert same.recipe.alpha == run_mnist.recipe_for("fast", 1000, 5).alpha and same.seeds == (1,)
+    assert same.recipe.alpha == recipe_for("fast", 1000, 5).alpha and same.seeds == (1,)
 
 
 def test_a_row_whose_command_has_changed_is_refused(small, tmp_path):
@@ -76,9 +77,9 @@ def test_unknown_names_are_refused(monkeypatch, capsys):
 
 
 def test_missing_data_are_one_line(monkeypatch, capsys, tmp_path):
-    def absent(found, say):
+    def absent(asked):
         raise DataError("MNIST cannot be had")
-    monkeypatch.setattr(run_mnist, "find_data", absent)
+    monkeypatch.setattr(experiments.command, "find_data", absent)
     monkeypatch.setattr("sys.argv", ["experiments", "splits", "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as error:
         experiments.main()

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microgmdgm import (adam, augmentation, backend, batches, checkpoint, data, distributions, experiment, recipes,
-                        training)
+from microgmdgm import adam, augmentation, backend, batches, data, distributions, experiment, recipes, training
+from microgmdgm.experiment import checkpoint
 from microgmdgm.models import Model
 from . import fake_cupy
 from .conftest import ON_GPU, random_batch
@@ -122,7 +122,7 @@ def test_a_run_that_goes_on_gives_the_same_bits(cupy, tmp_path):
 
 def test_between_epochs_the_state_is_on_the_host(cupy):
     """As a checkpoint needs it; the numbers are those of a state that stays on the GPU."""
-    experiment._trainer.cache_clear()
+    experiment.job._trainer.cache_clear()
     here = trainer("gm-dgm", FAST, (0, 1))
     job, state, staying = replace(here.job, fingerprint=here.data.fingerprint), None, here.start()
     for _ in range(FAST.total_epochs):

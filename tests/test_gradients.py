@@ -2,11 +2,13 @@
 
 import ast
 import inspect
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from microgmdgm import distributions, invariance, layers, marginal, models, training
+from microgmdgm import distributions, invariance, layers, marginal, models, objectives
 from microgmdgm.gradcheck import check_pullback
 from .conftest import MODELS, random_batch, random_theta, small_model
 
@@ -191,15 +193,68 @@ CASES[models.bound_given_y] = model_case(lambda model, params, rng, runs: (
      "example": rng.integers(0, 4, (*runs, P)), "eps": rng.standard_normal((*runs, P, model.Z))}))
 
 
-def objective_case(model, params, rng, runs):
+ROWS = 5 + 3 + 5  # of log q: unlabelled, labelled, unlabelled under other maps
+
+
+def log_q_rows(model, rng, runs, rows=ROWS):
+    return distributions.log_softmax(rng.standard_normal((*runs, rows, model.K)))[0]
+
+
+def exact_pairs(batch):
+    """The exact sum, as in training."""
+    return lambda log_q: marginal.pairs(log_q, sum_over_y="exact", u=batch.u, labels=batch.labels, eps=batch.eps)
+
+
+def around(model, rng, batch, runs):
+    """A fixed adversarial change and target: neither is differentiated."""
+    r, target = rng.standard_normal(batch.t2x.shape), log_q_rows(model, rng, runs, 5)
+    return lambda *_: (r, target)
+
+
+def eq2_case(model, params, rng, runs):
     batch = random_batch(model, rng, runs)
-    log_q, _ = distributions.log_softmax(rng.standard_normal((*runs, 8, model.K)))
-    pairs = marginal.with_labelled(marginal.exact(log_q[..., :5, :]), batch.labels, 5)
-    return (positional(models.objective, model), [params, log_q],
-            {"x": batch.x, "labels": batch.labels, "pairs": marginal.replace(pairs, eps=batch.eps)})
+    return (lambda params, log_q: objectives.eq2(model, params, batch, log_q, choose=exact_pairs(batch)),
+            [params, log_q_rows(model, rng, runs)], {})
 
 
-CASES[models.objective] = model_case(objective_case)
+def stability_case(model, params, rng, runs):
+    batch = random_batch(model, rng, runs)
+    perturb = around(model, rng, batch, runs)
+    return (lambda params, log_q: objectives.stability(model, params, batch, log_q, perturb=perturb),
+            [params, log_q_rows(model, rng, runs)], {})
+
+
+def of_log_q_case(model, params, rng, runs):
+    batch = random_batch(model, rng, runs)
+    term = partial(objectives.eq2, model, choose=exact_pairs(batch), batch=batch)
+    perturb = around(model, rng, batch, runs)
+    return (lambda params: objectives.of_log_q(model, params, batch, lambda log_q: term(params, log_q=log_q), perturb),
+            [params], {})
+
+
+CASES[objectives.eq2] = model_case(eq2_case)
+CASES[objectives.stability] = model_case(stability_case)
+CASES[objectives.of_log_q] = model_case(of_log_q_case)
+
+
+@case(objectives.labels)
+def _(rng, runs):
+    model = small_model()
+    batch = random_batch(model, rng, runs)
+    return lambda params, log_q: objectives.labels(batch, log_q), [{}, log_q_rows(model, rng, runs)], {}
+
+
+@case(objectives.weighted_sum)
+def _(rng, runs):
+    names = ("L(x)", "L(x,y)", "log q(y|x)", "consistency", "smoothness", "balance")
+    return ([{name: rng.standard_normal(runs) for name in names}],
+            {"alpha": 2.0, "gamma": 3.0, "weights": (1.5, 0.5, 4.0)})
+
+
+@case(objectives.weight_prior)
+def _(rng, runs):
+    return [rng.standard_normal((*runs, 7))], {"decay": rng.random(7)}
+
 
 ALL = [pytest.param(function, build, id=f"{function.__name__}-{i}")
        for function, builds in CASES.items() for i, build in enumerate(builds)]
@@ -218,7 +273,11 @@ def test_pullback(function, build, runs):
 def test_every_function_with_a_pullback_has_a_case():
     """A function of the package with an inner `pullback` that no case above checks is a defect."""
     checked = {f.__name__ for f in CASES} | {"value_and_pullback"}  # that one is checked in test_objective.py
-    for module in (layers, distributions, models, invariance, training):
+    modules = [layers, distributions, models, invariance, objectives]
+    folder = Path(layers.__file__).parent
+    others = [path.name for path in folder.glob("**/*.py") if "def pullback(" in path.read_text()]
+    assert sorted(others) == sorted(Path(module.__file__).name for module in modules)
+    for module in modules:
         for node in ast.parse(inspect.getsource(module)).body:
             inner = {n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef)}
             if isinstance(node, ast.FunctionDef) and "pullback" in inner:

@@ -3,11 +3,12 @@ promise of the run axis."""
 
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from microgmdgm import batches, data, invariance, marginal, recipes, training
+from microgmdgm import batches, data, invariance, marginal, objectives, recipes, training
 from microgmdgm.adam import Adam
 from microgmdgm.distributions import log_softmax
 from microgmdgm.gradcheck import check_pullback
@@ -24,10 +25,12 @@ def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0,
         return replace(pairs, eps=batch.eps)
 
     def function(theta):
-        terms, pullback = training.value_and_pullback(
-            model, model.layout, theta, batch, alpha=alpha, gamma=gamma, weights=weights,
-            choose=choose if joint else None, perturb=lambda *_: (r, target),
-            decay=0.1 * model.layout.kernels(np.zeros(1)), q_from_bound=q_from_bound)
+        objective = partial(objectives.joint if joint else objectives.classifier, model, choose=choose,
+                            batch=batch if gamma else replace(batch, t2x=None), perturb=lambda *_: (r, target),
+                            q_from_bound=q_from_bound)
+        terms, pullback = objectives.value_and_pullback(
+            objective, model.layout, theta, decay=0.1 * model.layout.kernels(np.zeros(1)),
+            weights={"alpha": alpha, "gamma": gamma, "weights": weights})
         return terms["objective"], pullback
     return function
 
@@ -96,7 +99,7 @@ def test_the_augmented_posterior_alone():
     digits, rngs = data.digits(), [np.random.default_rng(0)]
     recipe = replace(recipes.FAST_SMALL, gamma=0.0)
     task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
-    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, recipe.classifier_epochs, gammas=[0.0]))
+    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, [recipe.at(recipe.classifier_epochs)]))
     assert set(np.unique(batch.x)) == {0, 1} and len(np.unique(batch.tx)) > 1000
     assert batch.tx.shape == batch.x.shape and batch.d is None and batch.t2x is None
 
@@ -189,7 +192,7 @@ def test_preparing_a_task_never_copies_x_whole(dtype, monkeypatch):
     assert peak < 3e6  # x in float64 is 16 MB
     assert task.x is x and task.pixels.tolist() == [*range(3), *range(4, 100)]
     assert task.length == pytest.approx(np.linalg.norm(x[:, task.pixels].astype(float) / 200, axis=1).mean(), rel=1e-12)
-    np.testing.assert_allclose(batches.standard_deviations(x), x.astype(float).std(axis=0), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(batches.moments(x)[1], x.astype(float).std(axis=0), rtol=1e-12, atol=1e-15)
 
 
 def test_pixels_that_hardly_vary_are_left_out():
@@ -207,7 +210,7 @@ def test_only_images_are_augmented(image_shape):
     digits, rngs = replace(data.digits(), image_shape=image_shape), [np.random.default_rng(0)]
     task = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0)
     model = small_model(X=64)
-    batch = next(batches.batches(rngs, model, recipes.FAST, task, 0, gammas=[50.0]))
+    batch = next(batches.batches(rngs, model, recipes.FAST, task, [recipes.FAST.at(0)]))
     rows = set(map(bytes, (digits.x_train / np.float32(16)).astype(np.float32)))
     seen = sum(bytes(row) in rows for row in np.asarray(batch.tx[0]))
     assert (seen == len(batch.tx[0])) if image_shape is None else seen < 0.1 * len(batch.tx[0])
@@ -232,22 +235,23 @@ def test_the_first_epochs_have_settings_of_their_own(setting):
 
 def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
     for recipe, held, gone in ((recipes.FAST, 0.7, 0.85), (recipes.FAST_SMALL, 0.4, 0.75)):
-        assert recipe.gamma_at(0) == recipe.gamma_at(held - 0.01) == 50
-        assert 0 < recipe.gamma_at((held + gone) / 2) < 50 and recipe.gamma_at(gone) == recipe.gamma_at(1) == 0
-        assert recipe.rate_at(0.29) == 1e-3 and recipe.rate_at(0.65) == pytest.approx(5e-4) and recipe.rate_at(1) == 0
-    assert recipes.FAST.rate_at(0.6, joint=False) == 2e-3 and recipes.FAST.rate_at(1, joint=False) == 0
-    assert recipes.FAST_SMALL.rate_at(0.99, joint=False) == 2e-3
+        def at(progress, recipe=recipe):  # of the joint epochs
+            return recipe.at(recipe.classifier_epochs, progress * recipe.epochs)
+        assert at(0).gamma == at(held - 0.01).gamma == 50
+        assert 0 < at((held + gone) / 2).gamma < 50 and at(gone).gamma == at(1).gamma == 0
+        assert at(0.29).rate == 1e-3 and at(0.65).rate == pytest.approx(5e-4) and at(1).rate == 0
+    fast, small, no_extra = recipes.FAST, recipes.FAST_SMALL, recipes.FAST_NO_EXTRA
+    assert fast.at(18).rate == 2e-3 and fast.at(29, 1.0).rate == 0 and small.at(15, 0.9).rate == 2e-3
     first, later = (1, 0.25, pytest.approx(8)), (1, 2, 0.4)
-    assert [recipes.FAST.weights_at(epoch) for epoch in (0, 7, 8, 37)] == [first, first, later, later]
-    assert [recipes.FAST.maps_at(epoch) for epoch in (0, 7, 8, 37)] == [1.5, 1.5, 0.75, 0.75]
-    assert [recipes.FAST_NO_EXTRA.weights_at(epoch) for epoch in (0, 7, 8, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
-    small = recipes.FAST_SMALL
-    assert all(small.weights_at(epoch) == (1, 1, 40) and small.maps_at(epoch) == 1 for epoch in (0, 20))
+    assert [fast.at(epoch).weights for epoch in (0, 7, 8, 37)] == [first, first, later, later]
+    assert [fast.at(epoch).maps for epoch in (0, 7, 8, 37)] == [1.5, 1.5, 0.75, 0.75]
+    assert [no_extra.at(epoch).weights for epoch in (0, 7, 8, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
+    assert all(small.at(epoch).weights == (1, 1, 40) and small.at(epoch).maps == 1 for epoch in (0, 20))
     sparse = replace(recipes.PAPER, classifier_epochs=2, sum_over_y="sparse", exact_epochs=3)
-    assert [sparse.joint_at(epoch) for epoch in range(3)] == [False, False, True]
-    assert [sparse.sum_at(epoch) for epoch in range(2, 7)] == ["exact"] * 3 + ["sparse"] * 2
-    assert recipes.FAST.sum_at(0) == "sparse" and recipes.PAPER.sum_at(100) == "exact"
-    assert all(recipes.PAPER.gamma_at(p) == 0 and recipes.PAPER.rate_at(p) == 1e-3 for p in (0, 0.5, 0.99))
+    assert [sparse.at(epoch).joint for epoch in range(3)] == [False, False, True]
+    assert [sparse.at(epoch).sum_over_y for epoch in range(2, 7)] == ["exact"] * 3 + ["sparse"] * 2
+    assert fast.at(0).sum_over_y == "sparse" and recipes.PAPER.at(100).sum_over_y == "exact"
+    assert all(recipes.PAPER.at(epoch).gamma == 0 and recipes.PAPER.at(epoch).rate == 1e-3 for epoch in (0, 100, 199))
 
 
 def test_a_diverging_run_stops_with_epoch_step_and_advice():

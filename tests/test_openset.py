@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microgmdgm import batches, openset, openset_plots, recipes
+from microgmdgm import batches, openset, recipes
+from microgmdgm.openset import figures as openset_plots
 
 NAMES = ["ash", "oak", "new-0", "new-1", "new-2"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import run_mnist
-from microgmdgm import own
 from microgmdgm.data import DataError
+from microgmdgm.openset import command as own
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
 from .test_run_mnist import run
 from .test_sklearn import blobs

@@ -208,7 +208,7 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     for extra, large in ((5, recipes.FAST), (1, recipes.FAST), (0, recipes.FAST_NO_EXTRA)):
         assert recipes.recipe_for("fast", 4_999, extra) == recipes.FAST_SMALL
         assert recipes.recipe_for("fast", 5_000, extra) == large
-        assert SemiUnsupervisedClassifier(extra_classes=extra)._recipe(np.repeat([0, -1], [10, 4_990]), None) == large
+        assert SemiUnsupervisedClassifier(extra_classes=extra, image_shape=(2, 2))._recipe(5_000) == large
         assert recipes.recipe_for("paper", 60_000, extra) == recipes.recipe_for("paper", 9, extra, 4) == recipes.PAPER
 
 
@@ -355,3 +355,10 @@ def test_verbose_says_what_was_chosen(capsys):
 def test_the_gpu_gives_a_model_too(device):
     X, y, given = blobs()
     assert (quick(device=device.lower()).fit(X, given).predict(X) == y).mean() > 0.95
+
+
+def test_the_example_of_its_docstring_runs():
+    import doctest
+
+    from microgmdgm.sklearn import estimator
+    assert doctest.testmod(estimator).attempted == 9 and doctest.testmod(estimator).failed == 0

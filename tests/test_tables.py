@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from microgmdgm import batches
-from microgmdgm.tables import KINDS, Columns, View
+from microgmdgm.sklearn.tables import KINDS, Columns, View
 
 
 def mixed(N=400, seed=0):

@@ -3,6 +3,7 @@ that it is measured by."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from microgmdgm import adam
 from microgmdgm.adam import Adam
 from microgmdgm.backend import keep_freed_memory
 from microgmdgm.batches import Batch
-from microgmdgm.training import value_and_pullback
+from microgmdgm.objectives import joint, value_and_pullback
 from .problem import choose
 
 
@@ -29,9 +30,11 @@ class Ours:
     def gradient(self):
         """-> the objective (1,) and its gradient (1,P)"""
         problem = self.problem
+        objective = partial(joint, problem.model, batch=self.batch, perturb=None,
+                            choose=lambda log_q: choose(log_q, self.batch, problem.sum_over_y))
         terms, pullback = value_and_pullback(
-            problem.model, problem.model.layout, self.theta, self.batch, alpha=problem.alpha, gamma=0.0, weights=(),
-            choose=lambda log_q: choose(log_q, self.batch, problem.sum_over_y), perturb=None, decay=self.decay)
+            objective, problem.model.layout, self.theta, decay=self.decay,
+            weights={"alpha": problem.alpha, "gamma": 0.0, "weights": ()})
         return terms["objective"], pullback(np.ones_like(terms["objective"]))
 
     def value_and_gradient(self):

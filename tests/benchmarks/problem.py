@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from microgmdgm import marginal
-from microgmdgm.batches import Batch, Task, draw_batch
+from microgmdgm.batches import Batch, Noise, Task, draw_batch
 from microgmdgm.data import Data, DataError, load, slot_prior
 from microgmdgm.models import Model, log_q_y
 from microgmdgm.recipes import FAST, PAPER
@@ -52,9 +52,7 @@ class Problem:
 
 def choose(log_q, batch, sum_over_y):
     """The pairs of one step, as in training.  log q (…,U,K) -> Pairs"""
-    pairs = marginal.exact(log_q) if sum_over_y == "exact" else marginal.compact(marginal.sparse(log_q, batch.u))
-    pairs = marginal.with_labelled(pairs, batch.labels, batch.u.shape[-1])
-    return replace(pairs, eps=batch.eps[..., :pairs.y.shape[-1], :])
+    return marginal.pairs(log_q, sum_over_y=sum_over_y, u=batch.u, labels=batch.labels, eps=batch.eps)
 
 
 def model_of(K, X=784, **sizes):
@@ -79,7 +77,7 @@ def problem_of(model, task, sum_over_y, U=100, L=100, theta=None):
     theta = model.layout.initial(rng) if theta is None else theta
     chosen = rng.integers(0, task.labelled.shape[1], L)
     rows = np.concatenate([rng.choice(task.unlabelled[0], U, replace=False), task.labelled[0, chosen]])
-    batch = draw_batch([rng], model, PAPER, task, rows[None], task.slots[:, chosen], 0, 0.0)
+    batch = draw_batch(Noise([rng], np), model, PAPER, task, rows[None], task.slots[:, chosen], PAPER.at(0))
     return Problem(model, theta, Batch(*(None if a is None else a[0] for a in vars(batch).values())), sum_over_y)
 
 

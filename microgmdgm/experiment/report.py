@@ -2,18 +2,21 @@
 
 import html
 
-from . import plots
-from .files import whole
-from .pages import document, pairs, picture, png, table
-from .results import TITLES, seed_rows, table_1, warnings
+import numpy as np
+
+from .. import plots
+from ..files import whole
+from ..pages import document, pairs, picture, png, table
+from .table1 import TITLES, collapse_warnings, in_words, seed_rows, table_1
+
 
 def write(folder, data):
     """Write the pictures and report.html of a Folder whose config names `data`, for the runs that were
-    finished.  The best run of each model is drawn.  Raises OSError."""
+    finished.  The run of each model with the highest bound is drawn.  Raises OSError."""
     models = {name: runs for name, runs in folder.runs.items() if runs}
     best = {name: folder.best(name) for name in models}
     title = {name: f"{TITLES[name]} on {TITLES.get(data.name, data.name)}" for name in models}
-    chosen = {name: f"best of {len(runs)} runs, seed {best[name][0]['seed']}" if len(runs) > 1 else
+    chosen = {name: f"highest bound of {len(runs)} runs, seed {best[name][0]['seed']}" if len(runs) > 1 else
               f"seed {best[name][0]['seed']}" for name, runs in models.items()}
     pictures = {}
     panels = {name: (trained.predict(data.x_test), data.y_test, trained.labelled_classes, trained.model.K,
@@ -24,7 +27,8 @@ def write(folder, data):
         pictures["figure2", name] = plots.figure_2([panels[name]], data.C)
         pictures["slots", name] = plots.slots(panels[name], data.C)
         if data.image_shape:
-            pictures["samples", name] = plots.samples(trained, f"{where}: samples of each slot")
+            used = np.unique(panels[name][0])
+            pictures["samples", name] = plots.samples(trained, f"{where}: samples of each slot in use", used)
         pictures["latent", name] = plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data")
     if len(models) > 1:
         pictures["figure2", ""] = plots.figure_2(list(panels.values()), data.C)
@@ -47,9 +51,9 @@ def page(folder, data, images):
     job = config["job"]
     intended = len(config["models"]) * len(config["seeds"])
     count = sum(len(model["runs"]) for model in models.values())
-    heads, rows = table_1(models)
-    figures = [("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a class given, where each "
-                "slot of the learnt y stands for the class most common in it."),
+    heads, rows = table_1(models, data.name)
+    figures = [("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a class given, where "
+                "each slot of the learnt y stands for the class most common in it."),
                ("Slots", "slots", "The same with a column a slot, under its name and the class most common in it."),
                ("Samples of each slot", "samples", "Means of p(x|z) with z drawn from p(z|y)."),
                ("Latent space", "latent", "Means of q(z|x,y) in two dimensions, by t-SNE.")]
@@ -57,11 +61,18 @@ def page(folder, data, images):
         f"<h1>{html.escape(names)} on {html.escape(TITLES.get(data.name, data.name))}</h1>",
         f"<p>{_labels(job, data.C)} y has {data.C + job['extra_classes']} slots. {count} of {intended} runs finished; "
         f"last epoch, {len(data.x_test)} test examples, nothing chosen by them.</p>",
-        *(f'<p class="warn">{html.escape(warning)}</p>' for warning in warnings(models)),
+        *(['<p class="warn">MNIST could neither be found nor downloaded: these runs are on scikit-learn’s 8×8 digits. '
+           "Name a folder with MNIST by --data-dir and run the command again.</p>"] if config.get("fallback") else []),
+        *(f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in in_words(models)),
+        *(f'<p class="warn">{html.escape(warning)}</p>' for warning in collapse_warnings(models)),
+        '<p class="soft">A slot is a value of y that the model learnt; labelled classes have one each, the others are '
+        "for classes without labels. I(x;y), at most the logarithm of the number of slots, is how many nats y says of "
+        "x; y has collapsed where that is almost nothing. An empty slot is one that no test example falls into.</p>",
         "<h2>Table 1</h2>", table(["percent, mean (SD)", *heads], rows),
         '<p class="soft">The paper names each slot by the class most common in it among the very test examples that it '
-        "then scores; the clean protocol uses the training examples for that. The paper’s columns are for MNIST with "
-        "100 labels for each of 0 1 2 8 9, ten runs.</p>",
+        "then scores; the clean protocol uses the training examples for that."
+        + (" The paper’s columns are for MNIST with 100 labels for each of 0 1 2 8 9, ten runs."
+           if data.name.startswith("mnist") else "") + "</p>",
         "<h2>Learning curves</h2>", picture(images["curves", ""], "Learning curves", "", large=True)]
     for heading, kind, caption in figures:
         shown = [(name, images[kind, name]) for name in models if (kind, name) in images]

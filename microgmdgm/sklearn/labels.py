@@ -42,7 +42,8 @@ def slots_of(y, new):
     known, inverse = np.unique(labels, return_inverse=True)
     if not without.any():
         new = 0
-        warnings.warn("y contains no unlabelled rows (−1): this is supervised learning, without new classes")
+        warnings.warn("y contains no unlabelled rows (−1): this is supervised learning, without new classes",
+                      stacklevel=2)
     if len(known) + new < 2:
         raise ValueError("there is only one class: label a second one, or leave rows without a label (−1) and ask "
                          "for n_new_classes of at least 1")

@@ -18,16 +18,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .backend import gpu, to_host
-from .batches import Task
-from .data import Data, slot_prior
-from .evaluation import monitor
+from ..backend import gpu
+from ..data import Data, slot_prior
+from ..evaluation import monitor
+from ..recipes import RECIPES, SMALL, Recipe, recipe_for
+from ..trained import ROWS, read
+from ..training import fit
 from .labels import plain, slots_of, unlabelled
-from .models import Model
-from .recipes import RECIPES, SMALL, Recipe, recipe_for
 from .tables import Columns, View
-from .trained import ROWS, Trained, read
-from .training import train
 
 MINIMUM_SD = 1e-6  # of a column as the model sees it: less is rounding
 SAMPLES = 8        # of z, for the bound of score_samples
@@ -36,30 +34,75 @@ CHANGES = ("epochs", "classifier_epochs", "learning_rate", "alpha", "gamma", "be
 
 
 class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator):
-    """A classifier for data in which some classes have a few labels and others none (GM-DGM or M2 of
-    Willetts, Roberts and Holmes, 2018).  Rows without a label have y = −1.
+    """Classifier for data in which some classes have a few labels and others none: GM-DGM, or M2.
 
-    n_new_classes       how many classes without any label there are, as far as is known
-    extra_classes       more slots for them, so that one class may fill several
-    prior               p(y) over all slots, known classes first.  "uniform", as in the paper: 1/C for each known
-                        class, C the number of classes, and the rest shared equally by the other slots;
-                        "labels": the same, but known classes as often as they are labelled; or an array.
-                        It matters: the fast recipe uses the slots about as often as it says
-    model, recipe       "gm-dgm" or "m2"; "fast", "paper" or a `Recipe`
-    likelihood          of x: "bernoulli", "gaussian", or "auto", by what the columns hold (`tables.Columns`)
-    image_shape         (h, w), where a row of X is an image of h·w pixels
-    augment             whether q(y|x) is trained on randomly changed rows: affine maps of images, noise on tables;
-                        "auto" and True do, where the recipe has a use for it
-    hidden_units, hidden_layers, z_dimensions   of the networks; "auto": 500 units, or under 5,000 rows 200 for
-                        images and 100 for tables; 100 dimensions of z for images and 10 for tables
-    epochs, classifier_epochs, learning_rate, alpha, gamma, beta, adversarial_length, sum_over_y, samples
-                        settings of the recipe; None: as the recipe has them
-    random_state, device ("cpu" or "gpu"), verbose (1: a line an epoch)
+    Parameters
+    ----------
+    n_new_classes : int, default=1
+        Number of classes without any label, as far as is known.
+    extra_classes : int, default=0
+        Further slots for them, so that one class may fill several.
+    prior : "uniform", "labels" or array of shape (n_slots,), default="uniform"
+        p(y) over all slots, known classes first.  "uniform", as in the paper: 1/C for each known class, C the
+        number of classes, and the rest shared equally by the other slots.  "labels": the same, but known classes
+        as often as they are labelled.  The fast recipe uses the slots about as often as the prior says.
+    model : "gm-dgm" or "m2", default="gm-dgm"
+    recipe : "fast", "paper" or Recipe, default="fast"
+        How to train; see `microgmdgm.recipes`.
+    likelihood : "auto", "bernoulli" or "gaussian", default="auto"
+        p(x|z).  "auto" decides by what the columns hold (`microgmdgm.sklearn.tables`).
+    image_shape : (h, w), optional
+        Given where a row of X is an image of h·w pixels.
+    augment : "auto" or bool, default="auto"
+        Whether q(y|x) is trained on randomly changed rows, affine maps of images or noise on tables, as the recipe
+        says ("auto", True), or on the rows themselves (False).
+    hidden_units : "auto" or int, default="auto"
+        Units of a hidden layer.  "auto": 500, or under 5,000 rows 200 for images and 100 for tables.
+    hidden_layers : int, default=2
+    z_dimensions : "auto" or int, default="auto"
+        Dimensions of z.  "auto": 100 for images and 10 for tables.
+    epochs, classifier_epochs, learning_rate, alpha, gamma, beta, adversarial_length, sum_over_y, samples : optional
+        Settings of the recipe (`microgmdgm.recipes.Recipe`).  None leaves the recipe's own.
+    random_state : int, RandomState or None, default=None
+    device : "cpu" or "gpu", default="cpu"
+    verbose : int, default=0
+        1 prints a line an epoch.
 
-    After `fit`: classes_, of which known_classes_ come first and new_classes_ follow (new-0, new-1, … among
-    strings, the next free ones among numbers); transduction_, a label for every row of X, the given one where
-    there was one; trained_, a `Trained` on what columns_ make of X; likelihood_, recipe_, history_ (the terms of
-    each epoch), monitor_ (the collapse monitor on X), n_iter_ (epochs), n_features_in_, feature_names_in_."""
+    Attributes
+    ----------
+    classes_ : array of shape (n_slots,)
+        known_classes_, then new_classes_: new-0, new-1, … among strings, the next free ones among numbers.
+    transduction_ : array of shape (n_rows,)
+        A label for every row of X, the given one where there was one.
+    trained_ : microgmdgm.Trained
+        The model, of what columns_ make of X.
+    columns_, likelihood_, recipe_ :
+        What the columns hold, p(x|z), and the recipe as it was used.
+    history_ : list of dict
+        The terms of the objective in each epoch, in nats; n_iter_ is their number.
+    monitor_ : dict
+        The collapse monitor on X (`microgmdgm.evaluation.monitor`).
+    n_features_in_, feature_names_in_ :
+        As in every estimator.
+
+    References
+    ----------
+    Willetts, Roberts and Holmes (2018), Semi-unsupervised Learning with Deep Generative Models.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from microgmdgm.sklearn import SemiUnsupervisedClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> given = np.where(np.arange(150) % 5 == 0, y, -1)    # every fifth row keeps its label, …
+    >>> given[y == 0] = -1                                  # … but no row of class 0
+    >>> model = SemiUnsupervisedClassifier(n_new_classes=1, random_state=0).fit(X, given)
+    >>> model.known_classes_, model.new_classes_
+    (array([1, 2]), array([3]))
+    >>> bool((model.predict(X)[y == 0] == 3).mean() > 0.9)
+    True
+    """
 
     def __init__(self, n_new_classes=1, *, extra_classes=0, prior="uniform", model="gm-dgm", recipe="fast",
                  likelihood="auto", image_shape=None, augment="auto", hidden_units="auto", hidden_layers=2,
@@ -96,47 +139,55 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         unlabelled row and where y has collapsed, that is, says almost nothing of X."""
         self._check_settings()
         X, y = validate_data(self, X, y, ensure_min_samples=2)
-        N, image = len(X), self.image_shape is not None
-        if image and int(np.prod(self.image_shape)) != X.shape[1]:
-            raise ValueError(f"image_shape {tuple(self.image_shape)} has {int(np.prod(self.image_shape))} pixels, "
-                             f"but X has {X.shape[1]} features")
-        xp = gpu() if self.device == "gpu" else np
-        self.known_classes_, self.new_classes_, slots = slots_of(y, self.n_new_classes + self.extra_classes)
-        parts = [part for part in (self.known_classes_, self.new_classes_) if len(part)]
-        self.classes_ = np.concatenate(parts)
-        self.columns_ = Columns.learn(X, self.likelihood, image)
+        self._check_image(X)
+        slots = self._find_classes(y)
+        self.columns_ = Columns.learn(X, self.likelihood, self.image_shape is not None)
         self.likelihood_ = self.columns_.likelihood
-        self.recipe_ = self._recipe(slots, None if image else len(self.classes_))
+        self.recipe_ = self._recipe(len(X))
         if self.verbose:
-            print(f"{type(self).__name__}: {N} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
+            print(f"{type(self).__name__}: {len(X)} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
                   f"recipe {self.recipe_.name}")
-
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-        view = X if self.columns_.plain else View(X, self.columns_)
-        shape = tuple(map(int, self.image_shape)) if image else None
-        data = Data("X", view if xp is np else np.asarray(view[:]), slots, None, None,
-                    shape if self.augment else None, self.columns_.white)
-        task = Task.prepare(data, range(len(self.known_classes_)), None, [rng],
-                            max(self.recipe_.minimum_sd, MINIMUM_SD), xp)
-        model = self._model(slots, N, len(task.pixels), image)
-        self.history_ = []
-        for state, terms in train(model, self.recipe_, task, [rng]):
-            self.history_.append({term: float(value[0]) for term, value in terms.items()})
-            if self.verbose:
-                print(f"epoch {len(self.history_)}: "
-                      + ", ".join(f"{term} {value:.4g}" for term, value in self.history_[-1].items()), flush=True)
-        self.n_iter_ = len(self.history_)
-        self.trained_ = Trained(model, to_host(state.theta)[0].copy(), to_host(task.pixels), X.shape[1],
-                                self.columns_.white, tuple(range(len(self.known_classes_))), shape)
+        self._train(X, slots)
         q = self._by_rows("predict_proba", X)
         self.transduction_ = self.classes_[np.where(slots >= 0, slots, q.argmax(axis=1))]
-        self.monitor_ = monitor(q, model.prior)
+        self.monitor_ = monitor(q, self.trained_.model.prior)
         if self.monitor_["collapsed"]:
             information, used = self.monitor_["mutual_information"], self.monitor_["slots_used"]
             warnings.warn(f"y has collapsed: it says almost nothing of X (I(x;y) = {information:.2f} nats, {used} of "
-                          f"{model.K} slots in use); try other n_new_classes, more labels, or more epochs",
-                          ConvergenceWarning)
+                          f"{len(self.classes_)} slots in use); try other n_new_classes, more labels, or more epochs",
+                          ConvergenceWarning, stacklevel=2)
         return self
+
+    def _check_image(self, X):
+        """Raises ValueError where image_shape does not fit X."""
+        if self.image_shape is not None and int(np.prod(self.image_shape)) != X.shape[1]:
+            raise ValueError(f"image_shape {tuple(self.image_shape)} has {int(np.prod(self.image_shape))} pixels, "
+                             f"but X has {X.shape[1]} features")
+
+    def _find_classes(self, y):
+        """Set known_classes_, new_classes_ and classes_.     y (N,) -> the slot of each row, −1 without a label"""
+        self.known_classes_, self.new_classes_, slots = slots_of(y, self.n_new_classes + self.extra_classes)
+        self.classes_ = np.concatenate([part for part in (self.known_classes_, self.new_classes_) if len(part)])
+        return slots
+
+    def _train(self, X, slots):
+        """Set trained_, history_ and n_iter_."""
+        xp = gpu() if self.device == "gpu" else np
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        view = X if self.columns_.plain else View(X, self.columns_)
+        data = Data("X", view if xp is np else np.asarray(view[:]), slots, None, None,
+                    None if self.image_shape is None else tuple(map(int, self.image_shape)), self.columns_.white)
+        self.history_ = []
+
+        def watch(epoch, terms, _):
+            self.history_.append({term: float(value[0]) for term, value in terms.items()})
+            if self.verbose:
+                line = ", ".join(f"{term} {value:.4g}" for term, value in self.history_[-1].items())
+                print(f"epoch {epoch}: {line}", flush=True)
+        recipe = replace(self.recipe_, minimum_sd=max(self.recipe_.minimum_sd, MINIMUM_SD))
+        self.trained_, = fit(self.model, recipe, data, [rng], labelled_classes=range(len(self.known_classes_)),
+                       labels_per_class=None, prior=self._prior(slots), xp=xp, watch=watch, **self._sizes(len(X)))
+        self.n_iter_, self._n_features_out = len(self.history_), self.trained_.model.Z
 
     def predict_proba(self, X):
         """q(y|x).     X (N,width) -> (N,K), columns as in classes_"""
@@ -243,33 +294,35 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         if self.image_shape is not None and (np.shape(self.image_shape) != (2,) or min(self.image_shape) < 1):
             raise ValueError(f"image_shape must be (h, w), not {self.image_shape!r}")
 
-    def _recipe(self, slots, K):
-        """The recipe with what this estimator's parameters change in it; K is None for images."""
+    def _recipe(self, N):
+        """The recipe for N rows, with what this estimator's parameters change in it."""
         recipe = (self.recipe if isinstance(self.recipe, Recipe) else
-                  recipe_for(self.recipe, len(slots), self.extra_classes, K))
+                  recipe_for(self.recipe, N, self.extra_classes, None if self.image_shape else len(self.classes_)))
         if not self.augment:
-            recipe = replace(recipe, noise=0.0)
+            recipe = replace(recipe, maps=0.0, noise=0.0)
         return replace(recipe, **{name: getattr(self, name) for name in CHANGES if getattr(self, name) is not None})
 
-    def _model(self, slots, N, X, image):
-        """The model for X columns that vary.  Raises ValueError for a prior that does not fit."""
-        known, new = len(self.known_classes_), len(self.new_classes_)
-        K = known + new
-        if not isinstance(self.prior, str):
-            prior = tuple(map(float, self.prior))
-            if len(prior) != K:
-                raise ValueError(f"prior must have one value for each of the {K} slots, {known} known and {new} new, "
-                                 f"not {len(prior)}")
-        else:
-            prior = slot_prior(known + self.n_new_classes if new else known, known, self.extra_classes if new else 0)
-            if self.prior == "labels" and known:
-                counts = np.bincount(slots[slots >= 0], minlength=known)
-                prior = (*(counts / counts.sum() * sum(prior[:known])).tolist(), *prior[known:])
+    def _sizes(self, N):
+        """The sizes of the model for N rows."""
+        image = self.image_shape is not None
         H = (500 if N >= SMALL else 200 if image else 100) if self.hidden_units == "auto" else int(self.hidden_units)
         Z = (100 if image else 10) if self.z_dimensions == "auto" else int(self.z_dimensions)
-        self._n_features_out = Z
-        return Model(self.model, prior, X, Z, H, int(self.hidden_layers), self.likelihood_,
-                     self.recipe_.output_sd)
+        return {"Z": Z, "H": H, "hidden_layers": int(self.hidden_layers), "likelihood": self.likelihood_}
+
+    def _prior(self, slots):
+        """p(y) of each slot, a tuple.  Raises ValueError where a given one does not fit."""
+        known, new = len(self.known_classes_), len(self.new_classes_)
+        if not isinstance(self.prior, str):
+            prior = tuple(map(float, self.prior))
+            if len(prior) != known + new:
+                raise ValueError(f"prior must have one value for each of the {known + new} slots, {known} known and "
+                                 f"{new} new, not {len(prior)}")
+            return prior
+        prior = slot_prior(known + self.n_new_classes if new else known, known, self.extra_classes if new else 0)
+        if self.prior == "labels" and known:
+            counts = np.bincount(slots[slots >= 0], minlength=known)
+            prior = (*(counts / counts.sum() * sum(prior[:known])).tolist(), *prior[known:])
+        return prior
 
     def _check(self, X):
         check_is_fitted(self)

@@ -8,12 +8,11 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import (FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future,
-                                ProcessPoolExecutor, wait)
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 
-from .experiment import advance
-from .training import Diverged
+from ..training import Diverged
+from .job import advance
 
 ATTEMPTS = 3  # of processes that die one after the other before an epoch is done
 
@@ -98,39 +97,31 @@ def _check_versions(client, address):
 def versions():
     """Of what the last bits of a run depend on."""
     import numpy
-    from . import __version__
+
+    from .. import __version__
     return {"microgmdgm": __version__, "numpy": numpy.__version__}
 
 
 def compute(jobs, source, place, state_of, record):
     """Train all jobs, as many at a time as `place` (here(), processes(N), dask(address)) holds.
-    state_of(job) gives the State to start from; record(job, state, metrics, results) is told of each epoch.
+    state_of(job) gives the State to start from; record(job, state, metrics, results) is called after each epoch.
     -> {job: Diverged} of those that diverged.  Raises what `advance` and `record` raise."""
-    states, diverged, failures = {}, {}, 0
-    waiting = deque(jobs)
+    waiting, states, diverged, failures = deque(jobs), {}, {}, 0
     while waiting:
         with place() as (executor, width):
             running = {}
             try:
-                while waiting or running:
-                    while waiting and len(running) < width:
-                        job = waiting[0]  # it waits until it is handed over: a broken pool refuses it
-                        if job not in states:
-                            states[job] = state_of(job)
-                        running[executor.submit(advance, job, source, states[job])] = job
-                        waiting.popleft()
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        try:
-                            states[running[future]], metrics, results = future.result()
-                        except Diverged as error:
-                            diverged[running.pop(future)] = error
-                            continue
-                        job, failures = running.pop(future), 0
-                        record(job, states[job], metrics, results)
-                        if results is None:
-                            waiting.appendleft(job)
-                        else:
-                            del states[job]
+                for job, outcome in _epochs(executor, width, waiting, running, states, source, state_of):
+                    if isinstance(outcome, Diverged):
+                        diverged[job] = outcome
+                        continue
+                    failures = 0
+                    states[job], metrics, results = outcome
+                    record(job, *outcome)
+                    if results is None:
+                        waiting.appendleft(job)
+                    else:
+                        del states[job]
             except BrokenExecutor as error:  # a process was killed, and took its pool with it
                 failures += 1
                 if failures == ATTEMPTS:
@@ -138,3 +129,21 @@ def compute(jobs, source, place, state_of, record):
                                   "memory: try fewer --jobs") from error
                 waiting.extendleft(running.values())
     return diverged
+
+
+def _epochs(executor, width, waiting, running, states, source, state_of):
+    """Hand out epochs of the waiting jobs until none is left; yields (job, what `advance` gave, or Diverged).
+    A job stays in `waiting` until the executor has taken it, and in `running` until its epoch is done."""
+    while waiting or running:
+        while waiting and len(running) < width:
+            job = waiting[0]
+            if job not in states:
+                states[job] = state_of(job)
+            running[executor.submit(advance, job, source, states[job])] = job
+            waiting.popleft()
+        for future in wait(running, return_when="FIRST_COMPLETED").done:
+            try:
+                outcome = future.result()
+            except Diverged as error:
+                outcome = error
+            yield running.pop(future), outcome

@@ -14,11 +14,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .batches import blocks
+from ..batches import blocks, moments
 
 KINDS = ("constant", "binary", "count", "real")
+CONSTANT, BINARY, COUNT, REAL = range(4)
 STEPS = 20  # a Gaussian likelihood sees a column in steps of σ/20 and smooths x by noise one step wide, without
             # which a column that often takes the same value could have an infinite density
+
+
+def kinds_of(x):
+    """The kind of each column, and its least and largest value.     x (N,X) -> 3 × (X,)"""
+    lo, hi, integral, two = np.inf, -np.inf, True, True
+    for block in blocks(x):
+        lo, hi = np.minimum(lo, block.min(axis=0)), np.maximum(hi, block.max(axis=0))
+        integral = integral & (block == np.floor(block)).all(axis=0)
+    for block in blocks(x):
+        two = two & ((block == lo) | (block == hi)).all(axis=0)
+    return np.select([lo == hi, two, integral & (lo >= 0)], [CONSTANT, BINARY, COUNT], REAL).astype(np.int8), lo, hi
 
 
 @dataclass(frozen=True)
@@ -35,40 +47,36 @@ class Columns:
     def learn(cls, x, likelihood="auto", image=False):
         """What the columns of x (N,X) are, in a few passes of a few rows each.  Raises ValueError
         where all are constant, or a Bernoulli likelihood is asked for a table that is not within [0, 1]."""
-        lo, hi, whole = np.inf, -np.inf, True
-        for block in blocks(x):
-            lo, hi = np.minimum(lo, block.min(axis=0)), np.maximum(hi, block.max(axis=0))
-            whole = whole & (block == np.floor(block)).all(axis=0)
-        two = True
-        for block in blocks(x):
-            two = two & ((block == lo) | (block == hi)).all(axis=0)
-        kinds = np.select([lo == hi, two, whole & (lo >= 0)], [0, 1, 2], 3).astype(np.int8)
+        kinds, lo, hi = kinds_of(x)
         if not kinds.any():
             raise ValueError(f"all {len(kinds)} columns of X are constant, so that there is nothing to learn from")
         if image:
-            kinds[kinds > 0] = 3
+            kinds[kinds > CONSTANT] = REAL
         if likelihood == "auto":
-            likelihood = "bernoulli" if image or kinds.max() == 1 else "gaussian"
-        if image and likelihood == "bernoulli":
+            likelihood = "bernoulli" if image or kinds.max() == BINARY else "gaussian"
+        if likelihood == "gaussian":
+            return cls._standardised(x, kinds, lo, hi, image)
+        if image:
             white = hi.max() - lo.min()
-            return cls(likelihood, float(white), kinds, np.where(kinds > 0, lo.min(), lo), np.full_like(lo, white))
-        if likelihood == "bernoulli":
-            if kinds.max() > 1 and (lo.min() < 0 or hi.max() > 1):
-                raise ValueError("a Bernoulli likelihood needs columns of two values, or values from 0 to 1, but X "
-                                 f"goes from {lo.min():g} to {hi.max():g}: scale it, or use likelihood='gaussian'")
-            two = kinds < 2
-            unit = np.where(two & (lo < hi), hi - lo, 1.0)
-            return cls(likelihood, 1.0, kinds, np.where(two, lo, 0.0), unit)
+            shift = np.where(kinds > CONSTANT, lo.min(), lo)
+            return cls(likelihood, float(white), kinds, shift, np.full_like(lo, white))
+        if kinds.max() > BINARY and (lo.min() < 0 or hi.max() > 1):
+            raise ValueError("a Bernoulli likelihood needs columns of two values, or values from 0 to 1, but X "
+                             f"goes from {lo.min():g} to {hi.max():g}: scale it, or use likelihood='gaussian'")
+        two = kinds <= BINARY
+        return cls(likelihood, 1.0, kinds, np.where(two, lo, 0.0), np.where(two & (lo < hi), hi - lo, 1.0))
 
-        raw = cls(likelihood, 1.0, kinds, np.zeros_like(lo), np.ones_like(lo))
-        mean = sum(raw.rows(block).sum(axis=0) for block in blocks(x)) / len(x)
-        sd = np.sqrt(sum(np.square(raw.rows(block) - mean).sum(axis=0) for block in blocks(x)) / len(x))
-        varies = (kinds > 0) & (sd > 1e-12 * np.maximum(np.abs(lo), np.abs(hi)))  # more than rounding
+    @classmethod
+    def _standardised(cls, x, kinds, lo, hi, image):
+        """Each column, or all pixels of an image together, with mean 0 and standard deviation 1."""
+        raw = cls("gaussian", 1.0, kinds, np.zeros_like(lo), np.ones_like(lo))
+        mean, sd = moments(x, raw.rows)
+        varies = (kinds > CONSTANT) & (sd > 1e-12 * np.maximum(np.abs(lo), np.abs(hi)))  # more than rounding
         if image:
             mean, sd = np.full_like(mean, mean.mean()), np.full_like(sd, np.sqrt(np.square(sd[varies]).mean()))
-        kinds[~varies] = 0
+        kinds[~varies] = CONSTANT
         shift = np.where(varies, mean, raw.rows(lo[None])[0])
-        return cls(likelihood, float(STEPS), kinds, shift, np.where(varies, sd, 1.0))
+        return cls("gaussian", float(STEPS), kinds, shift, np.where(varies, sd, 1.0))
 
     @property
     def plain(self):
@@ -78,7 +86,7 @@ class Columns:
     def rows(self, x):
         """x (N,X) in the data's units -> (N,X), as the model sees it, times white."""
         x = np.asarray(x, dtype=np.float64)
-        counts = self.kinds == 2
+        counts = self.kinds == COUNT
         if counts.any() and self.likelihood == "gaussian":
             x = np.where(counts, np.sqrt(np.maximum(x, 0) + 3 / 8), x)
         return (x - self.shift) * (self.white / self.unit)
@@ -86,7 +94,7 @@ class Columns:
     def inverse(self, h):
         """The x of which h is the `rows`.     (N,X) -> (N,X)"""
         x = np.asarray(h, dtype=np.float64) * (self.unit / self.white) + self.shift
-        counts = self.kinds == 2
+        counts = self.kinds == COUNT
         if counts.any() and self.likelihood == "gaussian":
             x = np.where(counts, np.maximum(np.square(np.maximum(x, 0)) - 3 / 8, 0), x)
         return x
@@ -97,8 +105,8 @@ class Columns:
         if self.likelihood == "bernoulli":
             return np.zeros(len(x))
         x = np.asarray(x, dtype=np.float64)
-        slope = np.where(self.kinds == 2, 0.5 / np.sqrt(np.maximum(x, 0) + 3 / 8), 1.0) / self.unit
-        return np.log(slope[:, self.kinds > 0]).sum(axis=1)
+        slope = np.where(self.kinds == COUNT, 0.5 / np.sqrt(np.maximum(x, 0) + 3 / 8), 1.0) / self.unit
+        return np.log(slope[:, self.kinds > CONSTANT]).sum(axis=1)
 
     def __str__(self):
         counts = zip(np.bincount(self.kinds, minlength=len(KINDS)), KINDS)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .adam import Adam
-from .files import read_npz, write_npz
-from .training import State
+from ..adam import Adam
+from ..files import check_format, read_npz, write_npz
+from ..training import State
 
 FORMAT = 1
 
@@ -20,8 +20,7 @@ def load(path, settings):
     """The State that `save` wrote.  Raises ValueError where path holds none, or one of other settings;
     the file is left as it is."""
     found, arrays = read_npz(path, "a checkpoint written")
-    if found.get("format") != FORMAT:
-        raise ValueError(f"{path} has format {found.get('format')}, but this version reads format {FORMAT}")
+    check_format(path, found, FORMAT)
     other = [f"{name} is {_short(theirs)} there and {_short(ours)} here"
              for name, theirs, ours in _differences(found.get("run"), settings)]
     if other:

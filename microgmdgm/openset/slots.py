@@ -18,8 +18,8 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import normalized_mutual_info_score
 
-from .batches import blocks
-from .evaluation import contingency, majority_map, monitor
+from ..batches import blocks, moments
+from ..evaluation import contingency, entropies, majority_map, monitor
 
 LEAST = 0.5     # an overlap of less is never called likeness: there may be few known classes, or none
 UNSURE = 0.5    # a row whose most probable slot has less than this is unsure
@@ -65,10 +65,11 @@ class Report:
 
     def __str__(self):
         """A table for reading."""
-        whole = self.whole
+        whole, K = self.whole, len(self.slots)
         lines = [f"{whole['rows']} rows: {100 * whole['share_new']:.1f} % in new slots, "
-                 f"{100 * whole['share_unsure']:.1f} % unsure (below {UNSURE}); I(x;y) {whole['mutual_information']:.2f} "
-                 f"of at most {np.log(len(self.slots)):.2f} nats, {whole['slots_used']} of {len(self.slots)} slots in use"
+                 f"{100 * whole['share_unsure']:.1f} % unsure (below {UNSURE}); I(x;y) "
+                 f"{whole['mutual_information']:.2f} of at most {np.log(K):.2f} nats, "
+                 f"{whole['slots_used']} of {K} slots in use"
                  + (": COLLAPSED, y says almost nothing of x" if whole["collapsed"] else ""),
                  f"{'slot':<16}{'rows':>9}{'confidence':>12}{'entropy':>9}  nearest known class (overlap)"]
         for slot in self.slots:
@@ -78,11 +79,6 @@ class Report:
             lines.append(f"{slot.name:<16}{slot.size:>9}{sure}  {near}" + (f"; in truth {truth}" if truth else ""))
         lines += [f"look like parts of one class: {', '.join(group)}" for group in self.alike]
         return "\n".join(lines)
-
-
-def entropies(q):
-    """H(q(y|x)) of each row, in nats.     q (N,K) -> (N,)"""
-    return -(q * np.log(np.maximum(q, np.finfo(q.dtype).tiny))).sum(axis=1)
 
 
 def overlaps(q):
@@ -112,8 +108,7 @@ def profiles(x, slots, K):
         here = slots[start:start + len(block)]
         sums += (here == np.arange(K)[:, None]).astype(float) @ block
         start += len(block)
-    mean = sums.sum(axis=0) / len(x)
-    sd = np.sqrt(sum(np.square(block - mean).sum(axis=0) for block in blocks(x)) / len(x))
+    mean, sd = moments(x)
     size = np.bincount(slots, minlength=K)[:, None]
     varies = (size > 0) & (sd > 1e-12 * np.abs(mean))
     return np.where(varies, (sums / np.maximum(size, 1) - mean) / np.where(sd > 0, sd, 1), 0.0)

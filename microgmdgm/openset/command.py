@@ -24,14 +24,17 @@ from pathlib import Path
 
 import numpy as np
 
-from . import openset, openset_plots
-from .data import DataError, read_npz
-from .files import whole, write_json
-from .labels import unlabelled
-from .pages import document, pairs, picture, png, table
-from .sklearn import SemiUnsupervisedClassifier
+from ..data import DataError, read_npz
+from ..evaluation import entropies
+from ..files import folder_name, new_folder, whole, write_json
+from ..pages import document, pairs, picture, png, table
+from ..sklearn import SemiUnsupervisedClassifier
+from ..sklearn.labels import unlabelled
+from . import figures, slots
 
 NAMES = ("x", "y", "x_test", "y_test", "image_shape")
+ELSEWHERE = ("table1", "runs", "labelled_classes", "labels_per_class", "set", "jobs", "dask", "resume", "data_dir",
+             "fallback")  # options that only the paper's experiment has
 
 
 @dataclass(frozen=True)
@@ -73,32 +76,32 @@ def read(path):
     return Own(Path(path).stem, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"), shape)
 
 
-def classifier(found, own):
+def classifier(asked, own):
     """The estimator that the options of the command ask for.  Raises ValueError for those that do not apply."""
-    for name, given in (("labelled-classes", found.labelled_classes != [0, 1, 2, 8, 9]),
-                        ("labels-per-class", found.labels_per_class is not None)):
+    for name, given in (("labelled-classes", asked.labelled_classes != [0, 1, 2, 8, 9]),
+                        ("labels-per-class", asked.labels_per_class is not None)):
         if given:
             raise ValueError(f"--{name} is for data with every label: in {own.name} y says which rows have one")
     for name in ("set", "jobs", "dask"):
-        if getattr(found, name):
+        if getattr(asked, name):
             raise ValueError(f"--{name} is for the paper's experiment, not for data of one's own: leave it out")
-    if found.model == "both" or found.runs != 1:
+    if asked.model == "both" or asked.runs != 1:
         raise ValueError("one's own data are for one model and one run: choose --model gm-dgm or m2, and --runs 1")
     return SemiUnsupervisedClassifier(
-        found.new_classes, extra_classes=found.extra_classes or 0, model=found.model, recipe=found.recipe,
-        likelihood=found.likelihood, image_shape=own.image_shape, hidden_units=found.hidden_units or "auto",
-        hidden_layers=found.hidden_layers, z_dimensions=found.z_dimensions or "auto", epochs=found.epochs,
-        classifier_epochs=found.classifier_epochs,
-        sum_over_y=found.sum, samples=found.samples, random_state=found.seed, device="gpu" if found.gpu else "cpu",
-        verbose=int(not found.quiet))
+        asked.new_classes, extra_classes=asked.extra_classes or 0, model=asked.model, recipe=asked.recipe,
+        likelihood=asked.likelihood, image_shape=own.image_shape, hidden_units=asked.hidden_units or "auto",
+        hidden_layers=asked.hidden_layers, z_dimensions=asked.z_dimensions or "auto", epochs=asked.epochs,
+        classifier_epochs=asked.classifier_epochs,
+        sum_over_y=asked.sum, samples=asked.samples, random_state=asked.seed, device="gpu" if asked.gpu else "cpu",
+        verbose=int(not asked.quiet))
 
 
-def run(found, folder):
-    """Train on the data that the options name and write all files into the Path that folder(found, own) makes,
-    where the data and the options are sound.  Raises ValueError, OSError, Diverged.     -> the exit code"""
-    own = read(found.dataset)
-    model = classifier(found, own)
-    out = folder(found, own)
+def run(asked):
+    """Train on the data that the options name and write all files into a new folder, where the data and the options
+    are sound.  Raises ValueError, OSError, Diverged.     -> the exit code"""
+    own = read(asked.dataset)
+    model = classifier(asked, own)
+    out = new_folder(asked.out or folder_name(own.name, asked.recipe))
     try:
         _fit(model, own)
     except ValueError:
@@ -118,34 +121,41 @@ def run(found, folder):
         rows, truth = own.x_test, own.y_test
         if truth is not None and not unlabelled(truth).all():
             rows, truth = rows[~unlabelled(truth)], truth[~unlabelled(truth)]
-    report = openset.report(model, rows, truth)
+    print(write_report(out, asked, own, model, rows, truth))
+    print(f"report: {out / 'report.html'}", file=sys.stderr)
+    return 0
+
+
+def write_report(out, asked, own, model, rows, truth):
+    """Write the open-set report of rows (N,width), their truth (N,) or None, as data, figures and a page.
+    -> the Report.  Raises OSError."""
+    report = slots.report(model, rows, truth)
     write_json(out / "openset.json", report.as_dict())
-    images = {name: png(figure) for name, figure in openset_plots.figures(report, rows, own.image_shape).items()}
+    images = {name: png(figure) for name, figure in figures.figures(report, rows, own.image_shape).items()}
     for name, image in images.items():
         with whole(out / f"openset-{name}.png") as file:
             file.write(image)
+    settings = {name: value for name, value in vars(asked).items() if name not in ELSEWHERE}
     summary = {
-        "dataset": own.name, "settings": vars(found), "columns": str(model.columns_), "epochs": model.n_iter_,
+        "dataset": own.name, "settings": settings, "columns": str(model.columns_), "epochs": model.n_iter_,
         "monitor": model.monitor_, "report_on": "x" if own.x_test is None else "x_test", **report.whole,
         "accuracy_labelled_rows": None if truth is None else known_accuracy(model, rows, truth)}
     write_json(out / "summary.json", summary)
     with whole(out / "report.html") as file:
         file.write(page(own, model, report, summary, images).encode())
-    print(report)
-    print(f"report: {out / 'report.html'}", file=sys.stderr)
-    return 0
+    return report
 
 
 def page(own, model, report, summary, images):
     """report.html: what lies in each slot, which may be one class, how sure the whole is.     -> text"""
-    whole_, known = report.whole, " ".join(map(str, model.known_classes_))
+    overall, known = report.whole, " ".join(map(str, model.known_classes_))
     parts = [
         f"<h1>{html.escape(own.name)}: what was found</h1>",
-        f"<p>{whole_['rows']} rows of {html.escape(summary['report_on'])}; classes with labels: "
+        f"<p>{overall['rows']} rows of {html.escape(summary['report_on'])}; classes with labels: "
         f"{html.escape(known) or 'none'}; slots for new ones: {len(model.new_classes_)}. "
-        f"{100 * whole_['share_new']:.1f} % of the rows lie in new slots; {100 * whole_['share_unsure']:.1f} % are "
-        f"unsure, their most probable slot below {openset.UNSURE}.</p>"]
-    if whole_["collapsed"]:
+        f"{100 * overall['share_new']:.1f} % of the rows lie in new slots; {100 * overall['share_unsure']:.1f} % are "
+        f"unsure, their most probable slot below {slots.UNSURE}.</p>"]
+    if overall["collapsed"]:
         parts.append('<p class="warn">COLLAPSED: y says almost nothing of x. Try other numbers of new classes, more '
                      "labels, or more epochs.</p>")
     parts += [f"<p class=warn>These slots look like parts of one class: {html.escape(', '.join(group))}.</p>"
@@ -191,12 +201,12 @@ def known_accuracy(model, x, truth):
 def write_predictions(path, model, x):
     """row,label,probability,entropy,known_or_new, a line a row of x, whole or not at all."""
     q = model.predict_proba(x)
-    slots, entropy = q.argmax(axis=1), openset.entropies(q)
+    found, entropy = q.argmax(axis=1), entropies(q)
     with whole(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         lines = csv.writer(text)
         lines.writerow(["row", "label", "probability", "entropy", "known_or_new"])
-        for row, slot in enumerate(slots):
+        for row, slot in enumerate(found):
             lines.writerow([row, model.classes_[slot], f"{q[row, slot]:.6f}", f"{entropy[row]:.6f}",
                             "known" if slot < len(model.known_classes_) else "new"])
         text.detach()

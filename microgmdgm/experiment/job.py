@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend import gpu, keep_freed_memory, namespace, to_host
-from .batches import Task
-from .data import load, slot_prior
-from .evaluation import evaluate
-from .models import Model, log_q_y
-from .recipes import Recipe
-from .trained import ROWS, Trained
-from .training import State, run_epoch
+from ..backend import gpu, keep_freed_memory, namespace, to_host
+from ..data import load
+from ..evaluation import evaluate
+from ..models import log_q_y
+from ..recipes import Recipe
+from ..trained import ROWS, Trained
+from ..training import State, prepare, run_epoch
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,12 @@ class Job:
 
     @property
     def settings(self):
-        """As JSON has it."""
+        """All fields, in types that JSON keeps."""
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_settings(cls, settings):
-        """The Job with these settings.  Raises TypeError or ValueError where they are none."""
+        """The Job with these settings.  Raises TypeError or ValueError where they do not describe one."""
         lists = {name: tuple(settings[name]) for name in ("seeds", "labelled_classes")}
         return cls(**{**settings, **lists, "recipe": Recipe(**settings["recipe"])})
 
@@ -65,15 +64,11 @@ class Trainer:
         """Raises ValueError for classes and counts that the data do not have."""
         keep_freed_memory()
         self.job, self.data, self.xp = job, data, gpu() if job.gpu else np
-        self.rngs = [np.random.default_rng(seed) for seed in job.seeds]
-        self.task = Task.prepare(data, job.labelled_classes, job.labels_per_class, self.rngs,
-                                 job.recipe.minimum_sd, self.xp)
-        prior = slot_prior(data.C, len(job.labelled_classes), job.extra_classes)
-        self.model = Model(job.model, prior, len(self.task.pixels), Z=job.Z, H=job.H,
-                           hidden_layers=job.hidden_layers, likelihood=job.likelihood,
-                           output_sd=job.recipe.output_sd)
-        self.pixels = to_host(self.task.pixels)
-        self.x_test = self.xp.asarray(data.x_test[:, self.pixels])
+        self.model, self.task, self.rngs = prepare(
+            job.model, job.recipe, data, job.seeds, labelled_classes=job.labelled_classes,
+            labels_per_class=job.labels_per_class, extra_classes=job.extra_classes, xp=self.xp,
+            Z=job.Z, H=job.H, hidden_layers=job.hidden_layers, likelihood=job.likelihood)
+        self.x_test = self.xp.asarray(data.x_test[:, to_host(self.task.pixels)])
 
     def start(self):
         """The State before the first epoch."""
@@ -91,8 +86,7 @@ class Trainer:
 
     def finish(self, state):
         """-> [(result, Trained), …], one of each seed."""
-        trained = [Trained(self.model, state.theta[r], self.pixels, self.data.x_train.shape[1], self.data.white,
-                           self.job.labelled_classes, self.data.image_shape) for r in range(len(self.job.seeds))]
+        trained = [Trained.of(self.model, self.task, state.theta[r]) for r in range(len(self.rngs))]
         return [({"seed": seed,
                   **self.evaluate(each.predict_proba(self.data.x_test), each.predict_proba(self.data.x_train)),
                   "bound": float(each.bound(self.data.x_test).mean()), "seconds": round(state.seconds, 2)},
@@ -119,14 +113,18 @@ class Source:
     folder: str | None = None
     progressbar: bool = field(default=False, compare=False)
 
-    @lru_cache(maxsize=1)
     def load(self):
-        """Raises DataError where they cannot be had."""
-        return load(self.dataset, self.folder, self.progressbar)
+        """The Data, kept for the next call.  Raises DataError where they cannot be had."""
+        return _load(self)
 
     def elsewhere(self):
         """The same on another machine, which may lack the folder but have the data in its cache."""
         return self if self.folder and Path(self.folder).is_dir() else Source(self.dataset)
+
+
+@lru_cache(maxsize=1)
+def _load(source):
+    return load(source.dataset, source.folder, source.progressbar)
 
 
 @lru_cache(maxsize=2)
@@ -158,8 +156,9 @@ def advance(job, source, state):
 
 def run(model, recipe, data, seeds, *, labelled_classes, labels_per_class, watch=lambda metrics: None, **settings):
     """Train the model "gm-dgm" or "m2" once a seed.     -> [(result, Trained), …]
-    settings: extra_classes, Z, H, hidden_layers, likelihood, gpu, as in Job; watch(metrics) is told of each
-    epoch of each run.  Raises ValueError for classes and counts that the data do not have, Diverged as `train` does."""
+    settings: extra_classes, Z, H, hidden_layers, likelihood, gpu, as in Job; watch(metrics) is called with the
+    metrics of each epoch of each run.  Raises ValueError for classes and counts that the data do not have,
+    Diverged as `train` does."""
     trainer = Trainer(Job(model, tuple(seeds), recipe, tuple(labelled_classes), labels_per_class, **settings), data)
     state = trainer.start()
     while state.epoch < recipe.total_epochs:

@@ -1,0 +1,138 @@
+"""The options of run_mnist.py: what they are, what they must be, and the recipe that they ask for."""
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+
+import numpy as np
+
+from ..data import hide_labels, slot_prior
+from ..recipes import RECIPES, changed, recipe_for
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, and exit code 2."""
+        self.exit(2, f"run_mnist.py: error: {message} (see --help)\n")
+
+
+def count(text):
+    """A whole number, or "all"."""
+    return text if text == "all" else int(text)
+
+
+def parser():
+    """All options with their defaults; one that was not given and has no default is absent."""
+    made = Parser(description="Train GM-DGM or M2 where some classes have a few labels and others none, "
+                                "score it by the paper's protocol, and set the paper's Table 1 beside it.",
+                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = made.add_argument
+    add("--table1", action="store_true", help="the paper's Table 1: --model both --runs 10")
+    add("--model", choices=("gm-dgm", "m2", "both"), help="which model to train (default: gm-dgm)",
+        default=argparse.SUPPRESS)
+    add("--recipe", choices=tuple(RECIPES), default="fast", help="how to train it; see README")
+    add("--runs", type=int, metavar="N", help="how many runs of each model (default: 1)", default=argparse.SUPPRESS)
+    add("--seed", type=int, default=0, metavar="S", help="seed of the first run; the others follow, S+1, …")
+    add("--epochs", type=int, metavar="E", help="epochs on the whole model (default: the recipe's: "
+        + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
+    add("--classifier-epochs", type=int, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
+        "recipe's)", default=argparse.SUPPRESS)
+    add("--dataset", metavar="{mnist,mnist-validation,digits,FILE.npz}", default=argparse.SUPPRESS,
+        help="mnist-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
+        "with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
+        "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
+    add("--new-classes", type=int, metavar="N", default=1, help="how many classes of your own data have no label")
+    add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
+        "names, or else a download into the user's cache)", default=argparse.SUPPRESS)
+    add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
+        help="classes that have labels; none: unsupervised, all: semi-supervised")
+    add("--labels-per-class", type=count, metavar="N", default=argparse.SUPPRESS,
+        help="labels of each of them, or all (default: 100, or 10 on digits)")
+    add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
+        help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
+    add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
+    add("--likelihood", choices=("auto", "bernoulli", "gaussian"), default="auto",
+        help="p(x|z); auto: by what your own data hold, bernoulli for images")
+    add("--hidden-layers", type=int, default=2, metavar="N", help="hidden layers of each network")
+    add("--hidden-units", type=int, metavar="N", default=argparse.SUPPRESS,
+        help="units of each hidden layer (default: 500, or 200 on digits)")
+    add("--z-dimensions", type=int, metavar="N", default=argparse.SUPPRESS,
+        help="dimensions of z (default: 100, or 10 for a table of your own)")
+    add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
+    add("--set", nargs="+", action="extend", metavar="NAME=VALUE", default=[],
+        help="other settings of the recipe, such as alpha=1; recipes.py has them all")
+    add("--gpu", action="store_true", help="compute on the GPU, all runs of a model at once")
+    add("--jobs", type=int, metavar="N", help="runs at a time, each in a process of one BLAS thread (default: as many "
+        "as cores, never more than runs); 1: one run at a time, on all cores", default=argparse.SUPPRESS)
+    add("--dask", metavar="ADDRESS", help="compute on a Dask cluster, such as tcp://host:8786",
+        default=argparse.SUPPRESS)
+    add("--out", metavar="DIR", help="folder for the results (default: results/<dataset>-<recipe>-<date and time>)",
+        default=argparse.SUPPRESS)
+    add("--resume", metavar="DIR", help="go on with the interrupted runs in DIR, with their settings: finished ones "
+        "are not run again; beside it only --data-dir, --jobs, --dask and --quiet", default=argparse.SUPPRESS)
+    add("--quiet", action="store_true", help="print nothing but the table at the end")
+    return made
+
+
+def parse(arguments):
+    """The options of a command line, checked as far as that goes without the data; exits with code 2 where one is
+    unfit.     -> argparse.Namespace"""
+    made = parser()
+    asked = made.parse_args(arguments)
+    asked.command = shlex.join(["python", "run_mnist.py", *(sys.argv[1:] if arguments is None else arguments)])
+    asked.fallback = False  # whether digits take the place of MNIST: command.find_data says
+    given = {name for name, value in vars(asked).items()
+             if name not in ("command", "fallback") and value != made.get_default(name)}
+    foreign = sorted(given - {"resume", "data_dir", "jobs", "dask", "quiet"})
+    if "resume" in given and foreign:
+        made.error(f"--resume takes its settings from its folder: leave out --{foreign[0].replace('_', '-')}")
+    if asked.gpu and given & {"jobs", "dask"}:
+        made.error("--gpu computes all runs at once: leave out --jobs and --dask")
+    if given >= {"jobs", "dask"}:
+        made.error("--dask uses all workers of its cluster: leave out --jobs")
+    defaults = {"model": "both" if asked.table1 else "gm-dgm", "runs": 10 if asked.table1 else 1}
+    for name in ("model", "runs", "epochs", "classifier_epochs", "dataset", "data_dir", "labels_per_class",
+                 "extra_classes", "sum", "hidden_units", "z_dimensions", "jobs", "dask", "out", "resume"):
+        setattr(asked, name, getattr(asked, name, defaults.get(name)))
+    for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("classifier_epochs", 0), ("labels_per_class", 1),
+                        ("extra_classes", 0), ("new_classes", 0), ("hidden_layers", 1), ("hidden_units", 1),
+                        ("z_dimensions", 1), ("samples", 1), ("jobs", 1)):
+        value = getattr(asked, name)
+        if value not in (None, "all") and value < least:
+            made.error(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+    return asked
+
+
+def fill(asked, data):
+    """Check the options that depend on the data, and give a value to those left out.  Raises ValueError."""
+    classes = asked.labelled_classes
+    unknown = [c for c in classes if not 0 <= c < data.C]
+    if unknown:
+        raise ValueError(f"--labelled-classes must be classes of {data.name}, 0 to {data.C - 1}, not {unknown[0]}")
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"--labelled-classes names a class twice: {' '.join(map(str, classes))}")
+    if asked.labels_per_class is None:
+        asked.labels_per_class = 10 if data.name == "digits" else 100
+    if asked.hidden_units is None:
+        asked.hidden_units = 200 if data.name == "digits" else 500
+    if asked.extra_classes is None:
+        asked.extra_classes = 0 if len(classes) == data.C else 5
+    asked.z_dimensions = asked.z_dimensions or 100
+    asked.likelihood = "bernoulli" if asked.likelihood == "auto" else asked.likelihood
+    hide_labels(data.y_train, classes, labels_of_each(asked), np.random.default_rng(asked.seed))  # are there enough?
+    slot_prior(data.C, len(classes), asked.extra_classes)
+
+
+def labels_of_each(asked):
+    """The number of labels of each labelled class, None for all."""
+    return None if asked.labels_per_class == "all" else asked.labels_per_class
+
+
+def recipe_of(asked, data):
+    """The recipe with what the command line changes in it."""
+    changes = {"epochs": asked.epochs, "classifier_epochs": asked.classifier_epochs, "sum_over_y": asked.sum,
+               "samples": asked.samples}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    recipe = recipe_for(asked.recipe, len(data.x_train), asked.extra_classes)
+    return changed(replace(recipe, **changes), asked.set)
