@@ -54,9 +54,9 @@ def generator(rng, xp):
 
 
 @cache
-def constant(values, xp, dtype):
-    """The numbers in a tuple as an array of xp, sent to a GPU once."""
-    return xp.asarray(values, dtype=dtype)
+def constant(values, xp, dtype, f=np.asarray):
+    """f of the numbers in a tuple as an array of xp, sent to a GPU once."""
+    return xp.asarray(f(values), dtype=dtype)
 
 
 def fused(function):

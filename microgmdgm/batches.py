@@ -71,7 +71,7 @@ class Batch:
     t2x: object             # (R,U,X) the same under other maps, where γ > 0
     labels: object          # (R,L) slots
     u: object               # (R,U) uniform, which chooses the classes of the sparse sum
-    d: object               # (R,U,X) the random direction that the adversarial one starts from, where γ > 0
+    d: object               # (R,U,X) the random direction that the adversarial one starts from, where it has a weight
     eps: object             # (R,P,Z) the noise of z
 
 
@@ -119,14 +119,15 @@ def draw_batch(noise, model, recipe, task, rows, slots, step):
     U = N - L
     grey = xp.asarray(task.x[xp.reshape(rows, (-1,))], dtype=xp.float32) * (1 / task.white)
     grey = xp.reshape(grey, (R, N, -1))
-    t = partial(augmented, task, noise=noise, maps=step.maps, sigma=recipe.noise)
+    t = partial(augmented, task, noise=noise, maps=step.maps, sigma=step.noise)
     plain = not recipe.gamma and not (task.image_shape and step.maps)
     x = t2x = d = u = eps = None
     if step.joint or plain:
         x = observed(task, grey, noise, model.likelihood)
     tx = x if plain else t(grey)
     if step.gamma:
-        t2x, d = t(grey[:, :U]), noise.uniform(U, model.X) - 0.5
+        _, smoothness, _ = step.weights
+        t2x, d = t(grey[:, :U]), noise.uniform(U, model.X) - 0.5 if smoothness else None
     if step.joint:
         u = noise.uniform(U)
         pairs = U * (model.K if step.sum_over_y == "exact" else recipe.top + 1) + L

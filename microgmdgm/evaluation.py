@@ -1,8 +1,8 @@
 """Cluster-and-label, and what else says how good and how sure a clustering is.
 
-A slot is a value of the learnt y; a class is a true one.  The paper's protocol gives each slot
-the class most common in it on the scored points themselves; beside it stand the map fitted on
-training data, the best one-to-one map, and the collapse monitor, which needs no truth.
+A slot is a value of the learnt y; a class is a true one.  The best one-to-one map gives each class one slot, as in
+category discovery.  The paper's protocol gives each slot the class most common in it on the scored points themselves.
+Beside them stand the map fitted on training data and the collapse monitor, which needs no truth.
 """
 
 import numpy as np
@@ -20,9 +20,18 @@ def majority_map(counts):
     return np.where(counts.sum(axis=0) > 0, counts.argmax(axis=0), -1)
 
 
+def one_to_one_map(counts):
+    """The class of each slot, −1 for none, in the most accurate map that gives each slot and each class at most one
+    partner (Hungarian), labelled classes or not.     (C,K) -> (K,)"""
+    classes, slots = linear_sum_assignment(-counts)
+    found = np.full(counts.shape[1], -1)
+    found[slots] = classes
+    return found
+
+
 def one_to_one_accuracy(counts):
-    """The accuracy of the best map that gives each slot and each class at most one partner (Hungarian)."""
-    return counts[linear_sum_assignment(-counts)].sum() / counts.sum()
+    """The accuracy of that map."""
+    return accuracies(counts, one_to_one_map(counts), ())["accuracy"]
 
 
 def entropies(q):
@@ -67,5 +76,7 @@ def evaluate(q, classes, *, labelled_classes, prior, C, q_train=None, classes_tr
         train_map = majority_map(contingency(q_train.argmax(axis=1), classes_train, K, C))
         result.update({f"train_map_{figure}": value
                        for figure, value in accuracies(counts, train_map, labelled_classes).items()})
-    return {**result, "accuracy_one_to_one": float(one_to_one_accuracy(counts)),
+    one_to_one = accuracies(counts, one_to_one_map(counts), labelled_classes)
+    result.update({figure.replace("accuracy", "accuracy_one_to_one"): value for figure, value in one_to_one.items()})
+    return {**result,
             "nmi": float(normalized_mutual_info_score(classes, q.argmax(axis=1))), **monitor(q, prior)}

@@ -25,6 +25,18 @@ def agreement(log_q, log_q2):
     return xp.mean(ce, axis=-1), pullback
 
 
+def consistency(log_q, log_q2):
+    """½ CE(q, q2) + ½ CE(q2, q), means over rows.     (…,N,K), (…,N,K) -> (…)"""
+    there, there_pullback = agreement(log_q, log_q2)
+    back, back_pullback = agreement(log_q2, log_q)
+
+    def pullback(d):
+        dq, dq2 = there_pullback(0.5 * d)
+        dq2_back, dq_back = back_pullback(0.5 * d)
+        return dq + dq_back, dq2 + dq2_back
+    return 0.5 * there + 0.5 * back, pullback
+
+
 def balance(log_q, *, prior):
     """KL(mean over rows of q ‖ p(y)), about (K−1)/2N from sampling alone.     (…,N,K) -> (…)"""
     xp = namespace(log_q)
@@ -46,23 +58,3 @@ def adversarial(layers, log_q, *, x, d, length):
     _, g = pullback(-xp.exp(log_q))  # ∂KL / ∂ log q(y|x + d) = −q(y|x)
     norm = xp.sqrt(xp.sum(g * g, axis=-1, keepdims=True))
     return length * g / xp.where(norm > 0, norm, xp.ones((), dtype=norm.dtype))
-
-
-def invariance(log_q, log_q2, log_q_r, *, target, prior):
-    """Consistency, smoothness and balance, as above, without their weights.
-    log q(y|tx), log q(y|t′x), log q(y|tx + r), each (…,N,K) -> (…), (…), (…)
-    Adversarial training moves q(·|tx + r) towards a constant, the present log q(y|tx), target (…,N,K)."""
-    xp, N = namespace(log_q), log_q.shape[-2]
-    there, there_pullback = agreement(log_q, log_q2)
-    back, back_pullback = agreement(log_q2, log_q)
-    around, around_pullback = agreement(target, log_q_r)
-    kl, balance_pullback = balance(xp.concat([log_q, log_q2], axis=-2), prior=prior)
-
-    def pullback(dterms):
-        dce, daround, dkl = dterms
-        dq, dq2 = there_pullback(0.5 * dce)
-        dq2_back, dq_back = back_pullback(0.5 * dce)
-        _, dq_r = around_pullback(daround)
-        dboth = balance_pullback(dkl)
-        return dq + dq_back + dboth[..., :N, :], dq2 + dq2_back + dboth[..., N:, :], dq_r
-    return (0.5 * there + 0.5 * back, around, kl), pullback

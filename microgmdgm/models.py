@@ -8,8 +8,9 @@ Gaussian.  To change the model, change this file: `objectives` knows only `log_q
 `bound_given_y` and `unlabelled_bound`.
 """
 
-import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from .backend import constant, namespace
 from .distributions import bernoulli, entropy, gaussian, gaussian_kl, log_softmax, reparameterise, standard_gaussian_kl
@@ -20,7 +21,7 @@ from .parameters import Layout, add, glorot
 @dataclass(frozen=True)
 class Model:
     """The sizes of one model: X pixels, Z latent dimensions, H hidden units in each of
-    `hidden_layers` layers, and π, the prior over the K = len(prior) classes.
+    `hidden_layers` layers, and π, the prior over the K classes, (K,) or one a run, (R,K).
     Raises ValueError where a setting is not one that the model knows."""
     name: str
     prior: tuple
@@ -29,40 +30,38 @@ class Model:
     H: int = 500
     hidden_layers: int = 2
     likelihood: str = "bernoulli"
-    output_sd: float | None = None  # of the initial weights of output layers and means of p(z|y); None: Glorot-normal
+    output_sd: float | None = None  # of the initial weights of output layers, except q(y|x)'s, and means of p(z|y)
 
     def __post_init__(self):
         if self.name not in ("gm-dgm", "m2"):
             raise ValueError(f"the model must be gm-dgm or m2, not {self.name!r}")
         if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(f"the likelihood must be bernoulli or gaussian, not {self.likelihood!r}")
-        if min(self.X, self.Z, self.H, self.hidden_layers, len(self.prior)) < 1:
+        if min(self.X, self.Z, self.H, self.hidden_layers, self.K) < 1:
             raise ValueError(f"all sizes of a model must be at least 1: {self}")
-        if min(self.prior) <= 0 or abs(sum(self.prior) - 1) > 1e-6:
+        if np.min(self.prior) <= 0 or np.abs(np.sum(self.prior, axis=-1) - 1).max() > 1e-6:
             raise ValueError(f"the prior over classes must be positive and sum to 1, not {self.prior}")
 
     @property
     def K(self):
-        return len(self.prior)
+        return np.shape(self.prior)[-1]
 
     @property
     def layout(self):
         """Where each network's arrays lie in θ, and how they start (Glorot-normal)."""
         X, Z, H, K = self.X, self.Z, self.H, self.K
 
-        def output_sd(inputs, outputs):
-            return glorot(inputs, outputs) if self.output_sd is None else self.output_sd
         hidden = [((H, H), glorot(H, H)), ((1, H), 0)] * (self.hidden_layers - 1)
         log_p_x_inputs = X if self.likelihood == "bernoulli" else 2 * X
 
-        def after(inputs, outputs):
+        def after(inputs, outputs, sd=self.output_sd):
             """The layers of x -> hidden -> outputs; inputs a tuple where the first layer is split."""
             fan_in = sum(inputs)
             return [*(((I, H), glorot(fan_in, H)) for I in inputs), ((1, H), 0),
-                    *hidden, ((H, outputs), output_sd(H, outputs)), ((1, outputs), 0)]
-        networks = {"q(y|x)": after((X,), K), "q(z|x,y)": after((X, K), 2 * Z)}
+                    *hidden, ((H, outputs), sd or glorot(H, outputs)), ((1, outputs), 0)]
+        networks = {"q(y|x)": after((X,), K, sd=None), "q(z|x,y)": after((X, K), 2 * Z)}
         if self.name == "gm-dgm":
-            networks["p(z|y)"] = [((K, Z), output_sd(K, Z)), ((K, Z), glorot(K, Z))]
+            networks["p(z|y)"] = [((K, Z), self.output_sd or glorot(K, Z)), ((K, Z), glorot(K, Z))]
             networks["p(x|z)"] = after((Z,), log_p_x_inputs)
         else:
             networks["p(x|y,z)"] = after((Z, K), log_p_x_inputs)
@@ -136,28 +135,27 @@ def encode(params, *, x, y, example=None):
 
 
 def log_prior(prior, like):
-    """log p(y) of each class.  Eq. 4.     -> (K,), of the library and dtype of like"""
-    return constant(tuple(math.log(p) for p in prior), namespace(like), like.dtype)
+    """log p(y) of each class, for all rows.  Eq. 4.     -> (…,1,K), of the library and dtype of like"""
+    return constant(prior, namespace(like), like.dtype, np.log)[..., None, :]
 
 
 def bound_given_y(model, params, *, x, y, eps, example=None):
     """L(x,y) = E_q(z|x,y)[log p(x|z)] − KL(q(z|x,y) ‖ p(z|y)) + log p(y)      Eq. 7–8, one sample of z
     x (…,N,X); for each pair its class y (…,P), noise eps (…,P,Z) and row of x, example (…,P)
     (left out where x has a row for each pair) -> (…,P)"""
-    xp = namespace(x)
     (mu, logvar), encode_pullback = encode(params, x=x, y=y, example=example)
     z, sample_pullback = reparameterise(mu, logvar, eps=eps)
     h, decode_pullback = decode(model, params, z, y=y)
     log_p, log_p_pullback = log_p_x(model, h, x=x if example is None else rows(x, example))
     kl, kl_pullback = kl_z(model, params, mu, logvar, y=y)
-    log_p_y = xp.take(log_prior(model.prior, eps), xp.reshape(y, (-1,)))
+    log_p_y, _ = at(log_prior(model.prior, eps), y)
 
     def pullback(dbound):
         ddecode, dz = decode_pullback(log_p_pullback(dbound))
         dprior, dmu, dlogvar = kl_pullback(-dbound)
         dmu_z, dlogvar_z = sample_pullback(dz)
         return add(encode_pullback((dmu + dmu_z, dlogvar + dlogvar_z)), dprior, ddecode)
-    return log_p - kl + xp.reshape(log_p_y, y.shape), pullback
+    return log_p - kl + log_p_y, pullback
 
 
 def at(log_q, y):

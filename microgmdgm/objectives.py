@@ -13,7 +13,7 @@ from functools import partial, reduce
 from operator import add as plus
 
 from .backend import namespace
-from .invariance import invariance
+from .invariance import agreement, balance, consistency
 from .models import at, bound_given_y, log_q_y, unlabelled_bound
 from .parameters import add
 
@@ -53,28 +53,44 @@ def eq2(model, params, batch, log_q, *, choose, q_from_bound=True):
     return {"L(x)": L_x / n_u, "L(x,y)": xp.sum(bound[..., P:], axis=-1) / n_l, **label}, pullback
 
 
-def stability(model, params, batch, log_q, *, perturb):
-    """Consistency, smoothness and balance of the unlabelled examples, as in `invariance`.
-    perturb(layers, log q, tx) gives the adversarial r and the target of q(y|tx + r)."""
-    xp, U, layers = namespace(log_q), batch.t2x.shape[-2], params["q(y|x)"]
-    log_q_t, tx = log_q[..., :U, :], batch.tx[..., :U, :]
-    r, target = perturb(layers, log_q_t, tx)
-    log_q_r, r_pullback = log_q_y(layers, tx + r, wrt="W")
-    values, invariance_pullback = invariance(log_q_t, log_q[..., -U:, :], log_q_r, target=target, prior=model.prior)
+def stability(model, batch, log_q):
+    """Consistency under two maps, and balance, of the unlabelled examples."""
+    xp, U = namespace(log_q), batch.t2x.shape[-2]
+    log_q_t, log_q_t2 = log_q[..., :U, :], log_q[..., -U:, :]
+    agree, agree_pullback = consistency(log_q_t, log_q_t2)
+    kl, kl_pullback = balance(xp.concat([log_q_t, log_q_t2], axis=-2), prior=model.prior)
 
     def pullback(dterms):
-        dq, dq2, dq_r = invariance_pullback([dterms[name] for name in INVARIANCE])
-        return {"q(y|x)": r_pullback(dq_r)[0]}, xp.concat([dq, xp.zeros_like(log_q[..., U:-U, :]), dq2], axis=-2)
-    return dict(zip(INVARIANCE, values)), pullback
+        dq, dq2 = agree_pullback(dterms["consistency"])
+        dkl = kl_pullback(dterms["balance"])
+        labelled = xp.zeros_like(log_q[..., U:-U, :])
+        return {}, xp.concat([dq + dkl[..., :U, :], labelled, dq2 + dkl[..., U:, :]], axis=-2)
+    return {"consistency": agree, "balance": kl}, pullback
+
+
+def smoothness(params, batch, log_q, *, perturb):
+    """CE(q(y|tx), q(y|tx + r)) of the unlabelled examples, which moves q(y|tx + r) towards a constant.
+    perturb(layers, log q, tx) gives the adversarial r and that constant, the present log q(y|tx)."""
+    U, layers = batch.d.shape[-2], params["q(y|x)"]
+    r, target = perturb(layers, log_q[..., :U, :], batch.tx[..., :U, :])
+    log_q_r, r_pullback = log_q_y(layers, batch.tx[..., :U, :] + r, wrt="W")
+    around, around_pullback = agreement(target, log_q_r)
+
+    def pullback(dterms):
+        _, dq_r = around_pullback(dterms["smoothness"])
+        return {"q(y|x)": r_pullback(dq_r)[0]}, namespace(log_q).zeros_like(log_q)
+    return {"smoothness": around}, pullback
 
 
 def of_log_q(model, params, batch, term, perturb):
-    """The term and, where γ > 0, `stability`, on one pass of q(y|x).
+    """The term and, where the batch has what they need, `stability` and `smoothness`, on one pass of q(y|x).
     -> {name: (…)}; the pullback takes {name: d} to the gradient of params"""
     xp, terms, seen = namespace(batch.tx), [term], batch.tx
     if batch.t2x is not None:
-        terms.append(partial(stability, model, params, batch, perturb=perturb))
+        terms.append(partial(stability, model, batch))
         seen = xp.concat([batch.tx, batch.t2x], axis=-2)
+    if batch.d is not None:
+        terms.append(partial(smoothness, params, batch, perturb=perturb))
     log_q, q_pullback = log_q_y(params["q(y|x)"], seen, wrt="W")
     values, pullbacks = zip(*(term(log_q) for term in terms))
 

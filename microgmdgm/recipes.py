@@ -10,7 +10,8 @@ class Step:
     rate: float         # Adam's learning rate
     gamma: float        # the weight of invariance,
     weights: tuple      # and within it of consistency, smoothness and balance
-    maps: float         # the size of the random maps
+    maps: float         # the size of the random maps of images
+    noise: float        # σ of the noise of tables
     sum_over_y: str     # exact or sparse
 
 
@@ -34,9 +35,11 @@ class Recipe:
     smoothness: float = 1.0         # s, the weight of the adversarial term among them
     beta: float = 8.0               # β, the weight of balance among them
     first_epochs: int = 0           # number of first epochs in which the next three factors apply
-    first_maps: float = 1.0         # multiplies `maps` during the first epochs
+    first_maps: float = 1.0         # multiplies `maps` and `noise` during the first epochs
+    maps_grow: int = 1              # number of epochs in which both grow to that size, in equal steps
     first_smoothness: float = 1.0   # multiplies `smoothness` during the first epochs
     first_beta: float = 1.0         # multiplies `beta` during the first epochs
+    merge_from: int = 0             # slots merge after this epoch and the next ones, to first_epochs; 0: never
     gamma_held: float = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: float = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
     gamma_end: float = 0.0          # γ in the last epochs
@@ -70,11 +73,12 @@ class Recipe:
         progress = (epoch - begin + share) / epochs
         rate, decay_from = ((self.learning_rate, self.decay_from) if joint else
                             (self.classifier_rate, self.classifier_decay_from))
-        smoothness, beta = (self.first_smoothness, self.first_beta) if first else (1, 1)
+        size, smoothness, beta = (self.first_maps, self.first_smoothness, self.first_beta) if first else (1, 1, 1)
+        size *= min(1, (epoch + 1) / self.maps_grow)
         return Step(joint, rate * min(1.0, (1 - progress) / max(1 - decay_from, 1e-9)),
                     self._gamma(progress if joint else 0.0),
                     (self.consistency, smoothness * self.smoothness, beta * self.beta),
-                    self.maps * (self.first_maps if first else 1),
+                    size * self.maps, size * self.noise,
                     "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y)
 
     def _gamma(self, progress):
@@ -89,35 +93,33 @@ class Recipe:
 # on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots do not come into use.
 PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0,
                minimum_sd=0.1)
-# First little smoothness, for it holds slots where they are, also one that two digits share; large maps; and a strong
-# balance, which fills slots.  Then smaller maps and much smoothness, for what is left to find is the border between
-# digits; and a weak balance, for digits need not share extra slots as the prior says: seven in twelve cannot.
+# First little smoothness, for it holds slots where they are, also one that two digits share; large maps, which grow,
+# for under them the features that q(y|x) starts with tell the maps apart, not the images; and a strong balance, which
+# fills slots, until those of one digit are merged.  Then smaller maps and much smoothness, for what is left to find is
+# the border between digits; and half of the balance.
 FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, classifier_decay_from=0.6,
               unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3, alpha=30.0,
-              maps=0.75, gamma=50.0, smoothness=2.0, beta=0.4,
-              first_epochs=8, first_maps=2.0, first_smoothness=0.125, first_beta=20.0,
+              maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, merge_from=8, minimum_epoch=50_000,
+              first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.125, first_beta=2.0,
               gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1, output_sd=1e-3)
-# A slot for each class and no more: the prior is about right, and balance holds the slots to it.
-FAST_NO_EXTRA = replace(FAST, beta=4.0, first_beta=2.0)
-# A thousand examples and ten labels a class: more passes, with the same weights in each, and a stronger balance,
-# without which never-labelled classes stay in labelled slots.
-FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, classifier_decay_from=1.0, gamma_held=0.4, gamma_gone=0.75,
-                     first_epochs=0, maps=1.0, smoothness=1.0, beta=40.0, minimum_sd=0.0, minimum_epoch=48_000)
+# Images of few pixels, which a map blurs more: smaller maps at first; and fewer epochs, for they hold less to learn.
+FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, gamma_held=0.4, gamma_gone=0.75, first_maps=4 / 3,
+                     minimum_sd=0.0)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
-FAST_TABLE = replace(FAST_SMALL, classifier_epochs=8, beta=4.0, minimum_epoch=12_000, noise=0.4)
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, minimum_epoch=12_000, noise=0.4)
 RECIPES = {"paper": PAPER, "fast": FAST}
-SMALL = 5_000  # training examples
 
 
-def recipe_for(name, N, extra_classes, slots=None):
-    """The recipe of that name for N training examples and so many extra slots: of images, or of a table, for which
-    the number of all slots is to be given."""
+def recipe_for(name, image_shape, extra_classes, slots):
+    """The recipe of that name for images of shape (h, w), or for a table where that is None, and so many slots, of
+    which extra ones are there to be merged."""
     if name != "fast":
         return RECIPES[name]
-    if slots is not None:
+    if image_shape is None:
         return replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
-    return FAST_SMALL if N < SMALL else FAST if extra_classes else FAST_NO_EXTRA
+    recipe = FAST if min(image_shape) >= 12 else FAST_SMALL
+    return recipe if extra_classes else replace(recipe, merge_from=0)
 
 
 def changed(recipe, settings):

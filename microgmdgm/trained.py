@@ -10,8 +10,9 @@ from .files import check_format, read_npz, write_npz
 from .layers import halves
 from .marginal import exact
 from .models import Model, bound_given_y, decode, encode, log_q_y
+from .slots import compact
 
-FORMAT = 1
+FORMAT = 2
 ROWS = 1000  # examples at a time, so that memory stays bounded
 
 
@@ -19,6 +20,7 @@ ROWS = 1000  # examples at a time, so that memory stays bounded
 class Trained:
     """θ (P,) of a model, and how its X inputs lie in the data: x / white, and of its columns `pixels`.
     The first slots are the labelled classes, in order; the rest were found.
+    Where slots were merged, `merges` says which and `closest` how sure their number is, as in `slots.Slots`.
     θ may lie on a GPU, which then computes; arrays come from the host and go back there."""
     model: Model
     theta: object
@@ -27,12 +29,14 @@ class Trained:
     white: float
     labelled_classes: tuple
     image_shape: tuple | None = None
+    merges: tuple = ()
+    closest: float | None = None
 
     @classmethod
-    def of(cls, model, task, theta):
-        """The model with θ (P,), trained on a Task."""
-        return cls(model, theta, to_host(task.pixels), task.x.shape[1], task.white, task.labelled_classes,
-                   task.image_shape)
+    def of(cls, model, theta, slots, task):
+        """The model with θ (P,), trained on a Task, without the slots that are gone."""
+        return cls(*compact(model, theta, slots), to_host(task.pixels), task.x.shape[1], task.white,
+                   task.labelled_classes, task.image_shape, tuple(map(tuple, slots.merges)), slots.closest)
 
     @property
     def params(self):
@@ -116,7 +120,8 @@ class Trained:
     def save(self, path, **others):
         """Write the model, and other arrays beside it, as an .npz without pickle, whole or not at all."""
         settings = {"format": FORMAT, "model": asdict(self.model), "width": self.width, "white": self.white,
-                    "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape}
+                    "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape,
+                    "merges": self.merges, "closest": self.closest}
         write_npz(path, settings, theta=self.theta, pixels=self.pixels, **others)
 
 
@@ -142,4 +147,5 @@ def read(path):
                          f"{model.X} pixels, not {theta.shape} and {pixels.shape}")
     shape = settings["image_shape"]
     return Trained(model, theta, pixels, settings["width"], settings["white"],
-                   tuple(settings["labelled_classes"]), tuple(shape) if shape else None), arrays
+                   tuple(settings["labelled_classes"]), tuple(shape) if shape else None,
+                   tuple(map(tuple, settings["merges"])), settings["closest"]), arrays

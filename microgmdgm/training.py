@@ -4,6 +4,7 @@ Bounds are maximised: Adam ascends.  θ (R,P) trains R runs, each with its own s
 labels, as one array program; on a GPU that costs little more than one run.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,8 +16,9 @@ from .backend import keep_freed_memory, namespace, to_host
 from .batches import Task, batches, epoch_size
 from .data import slot_prior
 from .invariance import adversarial
-from .models import Model
+from .models import Model, log_q_y
 from .parameters import Layout
+from .slots import CONFUSED, LEAST, ROWS, Slots, averages, confusability, update
 from .trained import Trained
 
 
@@ -26,21 +28,27 @@ class Diverged(ArithmeticError):
 
 @dataclass
 class State:
-    """Everything that an epoch changes: θ (R,P), Adam's moments, the generators; epochs and seconds done."""
+    """Everything that an epoch changes: θ (R,P), Adam's moments, the generators and slots of each run; epochs and
+    seconds done."""
     theta: object
     adam: Adam
     rngs: list
+    slots: list
     epoch: int = 0
     seconds: float = 0.0
 
     @classmethod
     def start(cls, model, rngs, xp=np):
-        theta = xp.asarray(np.stack([model.layout.initial(rng) for rng in rngs]))
-        return cls(theta, Adam.like(theta), rngs)
+        theta = xp.asarray(np.stack([model.layout.initial(rng.spawn(1)[0]) for rng in rngs]))
+        return cls(theta, Adam.like(theta), rngs, [Slots(list(model.prior), []) for _ in rngs])
 
     def moved(self, move):
         """The same with its arrays put elsewhere, by to_host or the asarray of a library."""
         return replace(self, theta=move(self.theta), adam=Adam(move(self.adam.m), move(self.adam.v), self.adam.t))
+
+    def trained(self, model, task):
+        """-> [Trained, …], a run each, with the slots that are left."""
+        return [Trained.of(model, theta, slots, task) for theta, slots in zip(self.theta, self.slots)]
 
 
 @dataclass(frozen=True)
@@ -65,13 +73,13 @@ def run_epoch(state, model, recipe, task):
     -> {term: its mean over the steps (R,)}, on the host: a GPU is asked once an epoch, for each answer costs a wait.
     Raises Diverged."""
     xp, phase = namespace(state.theta), Phase.at(model, recipe, state.epoch)
-    theta = state.theta[:, phase.part]
+    theta, now = state.theta[:, phase.part], replace(model, prior=tuple(tuple(each.prior) for each in state.slots))
     if state.epoch == phase.begin:
         state.adam = Adam.like(theta)
     decay = phase.layout.kernels(theta) * (0.5 / task.x.shape[0]) if recipe.weight_prior else None
     steps, totals = schedule(recipe, task, state.epoch), {}
     for i, (step, batch) in enumerate(zip(steps, batches(state.rngs, model, recipe, task, steps))):
-        objective = objective_of(phase.objective, model, recipe, task, step, batch)
+        objective = objective_of(phase.objective, now, recipe, task, step, batch)
         terms, pullback = objectives.value_and_pullback(objective, phase.layout, theta, decay=decay, weights={
             "alpha": recipe.alpha if batch.labels.shape[-1] else 0.0, "gamma": step.gamma, "weights": step.weights})
         gradient = pullback(xp.ones_like(terms["objective"]))
@@ -85,7 +93,29 @@ def run_epoch(state, model, recipe, task):
     means = dict(zip(totals, to_host(xp.stack([*totals.values()]) / len(steps))))
     check_finite(means["objective"], f"epoch {state.epoch + 1}")
     state.epoch += 1
+    if 0 < recipe.merge_from <= state.epoch <= recipe.first_epochs:
+        merge_slots(state, model, recipe, task)
     return means
+
+
+def merge_slots(state, model, recipe, task):
+    """Merge the slots of each run that are parts of one class, in place: in q(y|x), which alone is trained yet."""
+    phase, U = Phase.at(model, recipe, state.epoch - 1), epoch_size(recipe, task)[0]
+    layers, P = phase.layout.views(state.theta[:, phase.part])["q(y|x)"], 0
+    steps = [recipe.at(state.epoch - 1)] * math.ceil(ROWS / U)
+    for batch in batches(state.rngs, model, recipe, task, steps):
+        log_q, log_q2 = (log_q_y(layers, tx)[0] for tx in (batch.tx[:, :U], batch.t2x))
+        P = P + confusability(log_q, log_q2) / len(steps)
+    threshold = CONFUSED if state.epoch < recipe.first_epochs else CONFUSED / 2
+    for r, P_r in enumerate(to_host(P)):
+        groups, state.slots[r] = update(state.slots[r], P_r, known=len(task.labelled_classes),
+                                        least=LEAST * np.min(model.prior), threshold=threshold, epoch=state.epoch)
+        mean, more = map(namespace(state.theta).asarray, averages(groups, model.K))
+        for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):
+            *_, W, b = phase.layout.views(flat)["q(y|x)"]
+            W[r], b[r] = W[r] @ mean, b[r] @ mean
+        b_theta = layers[-1]
+        b_theta[r] += more
 
 
 def schedule(recipe, task, epoch):
@@ -142,6 +172,6 @@ def fit(model, recipe, data, seeds=(0,), *, watch=lambda epoch, terms, models: N
     Raises ValueError as `prepare`, Diverged as `train`."""
     model, task, rngs = prepare(model, recipe, data, seeds, **settings)
     for state, terms in train(model, recipe, task, rngs):
-        models = [Trained.of(model, task, state.theta[r].copy()) for r in range(len(rngs))]
+        models = replace(state, theta=state.theta.copy()).trained(model, task)
         watch(state.epoch, terms, models)
     return [replace(each, theta=to_host(each.theta)) for each in models]

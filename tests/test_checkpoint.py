@@ -14,7 +14,6 @@ import pytest
 from microgmdgm import data, experiment, recipes
 from microgmdgm.experiment import checkpoint
 from microgmdgm.files import read_npz, whole, write_npz
-from microgmdgm.training import State
 from .test_run_mnist import QUICK, SCRIPT, run
 
 RECIPE = replace(recipes.FAST_SMALL, classifier_epochs=2, epochs=2, minimum_epoch=1500)
@@ -105,7 +104,7 @@ def test_foreign_files_are_refused(trainer, saved):
     path, state = saved
     settings, arrays = read_npz(path, "a checkpoint written")
     for name, (changed, others) in {
-            "model": ({"model": {}}, {}), "future": ({**settings, "format": 2}, arrays),
+            "model": ({"model": {}}, {}), "future": ({**settings, "format": checkpoint.FORMAT + 1}, arrays),
             "half": (settings, {"theta": arrays["theta"]}), "rows": (settings, {**arrays, "theta": arrays["theta"][:1]}),
             "nan": (settings, {**arrays, "m": arrays["m"] * np.float32("nan")}),
             "generators": ({**settings, "generators": [{}, {}]}, arrays)}.items():
@@ -116,7 +115,7 @@ def test_foreign_files_are_refused(trainer, saved):
 
 def test_a_checkpoint_that_does_not_fit_the_model_is_refused(trainer):
     job = replace(trainer.job, fingerprint=trainer.data.fingerprint)
-    state = State(np.zeros((2, 7), "float32"), trainer.start().adam, trainer.start().rngs)
+    state = replace(trainer.start(), theta=np.zeros((2, 7), "float32"))
     with pytest.raises(ValueError, match=r"does not fit its model: θ must be \(2, \d+\), not \(2, 7\)"):
         experiment.advance(job, experiment.Source("digits"), state)
 
@@ -269,3 +268,19 @@ def test_a_folder_that_cannot_go_on_gets_one_clear_line_and_stays(tmp_path, brea
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and message in done.stderr
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_table_trains_q_of_y_once(tmp_path):
+    """Both models begin with one q(y|x): neither gets other numbers than it would alone, also after an interruption."""
+    both, calls = tmp_path / "both", [*QUICK, "--runs", 2, "--jobs", 1, "--quiet"]
+    assert run(*calls, "--model", "both", "--out", both).returncode == 0
+    runs, metrics, thetas = outcome(both)
+    for model in ("m2", "gm-dgm"):
+        alone = tmp_path / model
+        assert run(*calls, "--model", model, "--out", alone).returncode == 0
+        expected = outcome(alone)
+        assert runs[model] == expected[0][model] and [m for m in metrics if m["model"] == model] == expected[1]
+        assert {name: theta for name, theta in thetas.items() if model in name} == expected[2]
+    seconds = {(m["model"], m["seed"], m["epoch"]): m["seconds"]
+               for m in map(json.loads, (both / "metrics.jsonl").read_text().splitlines())}
+    assert all(seconds["m2", seed, 3] == seconds["gm-dgm", seed, 3] for seed in (0, 1))  # it was not done again

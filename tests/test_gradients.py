@@ -117,6 +117,7 @@ def _(rng, runs):
 
 @case(distributions.cross_entropy)
 @case(invariance.agreement)
+@case(invariance.consistency)
 def _(rng, runs):
     shape = (*runs, *sizes(rng, 2))
     return [rng.standard_normal(shape) for _ in range(2)], {}
@@ -132,12 +133,6 @@ def _(rng, runs):
 def _(rng, runs):
     log_q, _ = distributions.log_softmax(rng.standard_normal((*runs, 5, 4)))
     return [log_q], {"prior": (0.4, 0.3, 0.2, 0.1)}
-
-
-@case(invariance.invariance)
-def _(rng, runs):
-    target, *log_q = (distributions.log_softmax(rng.standard_normal((*runs, 5, 4)))[0] for _ in range(4))
-    return log_q, {"target": target, "prior": (0.4, 0.3, 0.2, 0.1)}
 
 
 @case(models.log_q_y)
@@ -219,8 +214,13 @@ def eq2_case(model, params, rng, runs):
 
 def stability_case(model, params, rng, runs):
     batch = random_batch(model, rng, runs)
+    return lambda params, log_q: objectives.stability(model, batch, log_q), [{}, log_q_rows(model, rng, runs)], {}
+
+
+def smoothness_case(model, params, rng, runs):
+    batch = random_batch(model, rng, runs)
     perturb = around(model, rng, batch, runs)
-    return (lambda params, log_q: objectives.stability(model, params, batch, log_q, perturb=perturb),
+    return (lambda params, log_q: objectives.smoothness(params, batch, log_q, perturb=perturb),
             [params, log_q_rows(model, rng, runs)], {})
 
 
@@ -234,6 +234,7 @@ def of_log_q_case(model, params, rng, runs):
 
 CASES[objectives.eq2] = model_case(eq2_case)
 CASES[objectives.stability] = model_case(stability_case)
+CASES[objectives.smoothness] = model_case(smoothness_case)
 CASES[objectives.of_log_q] = model_case(of_log_q_case)
 
 

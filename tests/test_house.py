@@ -9,7 +9,7 @@ import microgmdgm
 
 HOUSE = Path(microgmdgm.__file__).parent
 PAPER = ("backend", "parameters", "layers", "distributions", "models", "marginal", "invariance", "objectives", "adam")
-LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "batches", "trained", "training", "evaluation",
+LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "batches", "slots", "trained", "training", "evaluation",
             "plots", "pages")
 ROOMS = {"sklearn": ("labels", "tables", "estimator"),
          "openset": ("slots", "figures", "command"),

@@ -26,7 +26,7 @@ def objective_of_theta(model, batch, *, gamma, joint=True, samples=1, alpha=2.0,
 
     def function(theta):
         objective = partial(objectives.joint if joint else objectives.classifier, model, choose=choose,
-                            batch=batch if gamma else replace(batch, t2x=None), perturb=lambda *_: (r, target),
+                            batch=batch if gamma else replace(batch, t2x=None, d=None), perturb=lambda *_: (r, target),
                             q_from_bound=q_from_bound)
         terms, pullback = objectives.value_and_pullback(
             objective, model.layout, theta, decay=0.1 * model.layout.kernels(np.zeros(1)),
@@ -240,12 +240,10 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
         assert at(0).gamma == at(held - 0.01).gamma == 50
         assert 0 < at((held + gone) / 2).gamma < 50 and at(gone).gamma == at(1).gamma == 0
         assert at(0.29).rate == 1e-3 and at(0.65).rate == pytest.approx(5e-4) and at(1).rate == 0
-    fast, small, no_extra = recipes.FAST, recipes.FAST_SMALL, recipes.FAST_NO_EXTRA
+    fast, small = recipes.FAST, recipes.FAST_SMALL
     assert fast.at(18).rate == 2e-3 and fast.at(29, 1.0).rate == 0 and small.at(15, 0.9).rate == 2e-3
-    first, later = (1, 0.25, pytest.approx(8)), (1, 2, 0.4)
-    assert [fast.at(epoch).weights for epoch in (0, 7, 8, 37)] == [first, first, later, later]
-    assert [fast.at(epoch).maps for epoch in (0, 7, 8, 37)] == [1.5, 1.5, 0.75, 0.75]
-    assert [no_extra.at(epoch).weights for epoch in (0, 7, 8, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
+    assert [fast.at(epoch).weights for epoch in (0, 9, 10, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
+    assert [fast.at(epoch).maps for epoch in (0, 1, 2, 9, 10, 37)] == [0.5, 1.0, 1.5, 1.5, 0.75, 0.75]
     assert all(small.at(epoch).weights == (1, 1, 40) and small.at(epoch).maps == 1 for epoch in (0, 20))
     sparse = replace(recipes.PAPER, classifier_epochs=2, sum_over_y="sparse", exact_epochs=3)
     assert [sparse.at(epoch).joint for epoch in range(3)] == [False, False, True]

@@ -188,7 +188,7 @@ def test_gpu_without_one_gets_one_clear_line(tmp_path):
 
 
 @pytest.mark.parametrize("options, expected", [
-    ("--extra-classes 5", recipes.FAST), ("--extra-classes 0", recipes.FAST_NO_EXTRA),
+    ("--extra-classes 5", recipes.FAST), ("--extra-classes 0", replace(recipes.FAST, merge_from=0)),
     ("--extra-classes 0 --recipe paper", recipes.PAPER),
     ("--extra-classes 5 --set alpha=1 beta=2 --set maps=0", replace(recipes.FAST, alpha=1.0, beta=2.0, maps=0.0)),
     ("--extra-classes 5 --set alpha=1 --set alpha=3", replace(recipes.FAST, alpha=3.0))])

@@ -205,7 +205,7 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
         recipes.FAST_TABLE, epochs=1, classifier_epochs=1)
     assert recipes.recipe_for("fast", 100, 5, slots=15).beta == 7.5
-    for extra, large in ((5, recipes.FAST), (1, recipes.FAST), (0, recipes.FAST_NO_EXTRA)):
+    for extra, large in ((5, recipes.FAST), (1, recipes.FAST), (0, replace(recipes.FAST, merge_from=0))):
         assert recipes.recipe_for("fast", 4_999, extra) == recipes.FAST_SMALL
         assert recipes.recipe_for("fast", 5_000, extra) == large
         assert SemiUnsupervisedClassifier(extra_classes=extra, image_shape=(2, 2))._recipe(5_000) == large

@@ -1,18 +1,22 @@
 """Checkpoints: all that an epoch changes, in one file, so that a run that goes on gives the same bits."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from ..adam import Adam
 from ..files import check_format, read_npz, write_npz
+from ..slots import Slots
 from ..training import State
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(path, state, settings):
     """Write a State in host memory and the settings of its run, whole or not at all.  Raises OSError."""
     write_npz(path, {"format": FORMAT, "run": settings, "t": state.adam.t, "epoch": state.epoch,
-                     "seconds": state.seconds, "generators": [rng.bit_generator.state for rng in state.rngs]},
+                     "seconds": state.seconds, "slots": [asdict(slots) for slots in state.slots],
+                     "generators": [rng.bit_generator.state for rng in state.rngs]},
               theta=state.theta, m=state.adam.m, v=state.adam.v)
 
 
@@ -30,7 +34,8 @@ def load(path, settings):
         rngs = [np.random.default_rng() for _ in found["generators"]]
         for rng, state in zip(rngs, found["generators"]):
             rng.bit_generator.state = state
-        state = State(theta, Adam(m, v, int(found["t"])), rngs, int(found["epoch"]), float(found["seconds"]))
+        slots = [Slots(**each) for each in found["slots"]]
+        state = State(theta, Adam(m, v, int(found["t"])), rngs, slots, int(found["epoch"]), float(found["seconds"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a checkpoint written by microgmdgm, or is damaged: {error}") from None
     if not (len(theta) == len(rngs) and m.shape == v.shape and all(a.dtype == "float32" for a in (theta, m, v))

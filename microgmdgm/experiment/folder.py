@@ -2,13 +2,14 @@
 
     config.json           what was asked for, before anything runs
     metrics.jsonl         a line an epoch a run, as it happens
-    checkpoint-….npz      the last epoch of each unfinished run
+    checkpoint-….npz      the last epoch of each unfinished run; q(y|x) trained alone, for the other model
     model-….npz           each run's model, as soon as it is trained
     summary.json          every finished run, mean and standard deviation, beside the paper's Table 1
 """
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from ..files import check_format, new_folder, whole, write_json
@@ -58,8 +59,9 @@ class Folder:
             except (KeyError, TypeError, AttributeError, ValueError) as error:
                 raise ValueError(f"{path / 'summary.json'} is not a summary of runs: {error!r}") from None
         for job in jobs:
-            if not folder.finished(job) and folder._checkpoint(job).exists():
-                folder.states[job] = checkpoint.load(folder._checkpoint(job), job.settings)
+            for begun in (job, job.classifier):
+                if not folder.finished(job) and job not in folder.states and folder._checkpoint(begun).exists():
+                    folder.states[job] = checkpoint.load(folder._checkpoint(begun), begun.settings)
         folder._tidy()
         return folder
 
@@ -81,18 +83,41 @@ class Folder:
     def record(self, job, state, metrics, results):
         """Keep one more epoch of a job and, after the last, its results.  Raises OSError where the disk
         is full; the last checkpoint and all results are then as they were."""
+        metrics = self._shared(job, state.epoch) + metrics
         with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps(m) + "\n" for m in metrics)
         self.metrics += metrics
         if results is None:
             checkpoint.save(self._checkpoint(job), state, job.settings)
+            if state.epoch == job.recipe.classifier_epochs and len(self.runs) > 1:
+                self._share(job, state)
             return
         for result, trained in results:
             trained.save(self.path / f"model-{job.model}-seed{result['seed']}.npz")
         others = [run for run in self.runs[job.model] if run["seed"] not in job.seeds]
         self.runs[job.model] = sorted(others + [result for result, _ in results], key=lambda run: run["seed"])
         write_json(self.path / "summary.json", self.summary())
+        self._remove_checkpoints(job)
+
+    def _share(self, job, state):
+        """Keep q(y|x) for the other model's job of the same seeds, in case that has not begun."""
+        theta = state.theta[:, :state.adam.m.shape[1]]  # Adam has moments of what is trained
+        checkpoint.save(self._checkpoint(job.classifier), replace(state, theta=theta), job.classifier.settings)
+        for model in self.runs:
+            self.states.setdefault(replace(job, model=model), replace(state, theta=theta))
+
+    def _shared(self, job, epoch):
+        """The lines of the classifier epochs of a job that began with those of the other model."""
+        if epoch <= job.recipe.classifier_epochs or any(m["model"] == job.model and m["seed"] in job.seeds
+                                                        for m in self.metrics):
+            return []
+        return [{**m, "model": job.model} for m in self.metrics if not m["joint"] and m["seed"] in job.seeds]
+
+    def _remove_checkpoints(self, job):
+        """Of a job that is finished, and what both models share where all are."""
         self._checkpoint(job).unlink(missing_ok=True)
+        if all(self.finished(replace(job, model=model)) for model in self.runs):
+            self._checkpoint(job.classifier).unlink(missing_ok=True)
 
     def summary(self):
         return {"dataset": self.config["dataset"], "device": self.config["device"],
@@ -130,7 +155,7 @@ class Folder:
         self._write_metrics()
         for job in self.jobs:
             if self.finished(job):
-                self._checkpoint(job).unlink(missing_ok=True)
+                self._remove_checkpoints(job)
 
     def _write_metrics(self):
         self.metrics.sort(key=lambda m: (self.config["models"].index(m["model"]), m["seed"], m["epoch"]))

@@ -19,7 +19,7 @@ from ..data import load
 from ..evaluation import evaluate
 from ..models import log_q_y
 from ..recipes import Recipe
-from ..trained import ROWS, Trained
+from ..trained import ROWS
 from ..training import State, prepare, run_epoch
 
 
@@ -46,6 +46,11 @@ class Job:
         return f"{self.model}-seed{first}" if first == last else f"{self.model}-seeds{first}-{last}"
 
     @property
+    def classifier(self):
+        """What the classifier epochs depend on: q(y|x) is the same for both models."""
+        return replace(self, model="classifier")
+
+    @property
     def settings(self):
         """All fields, in types that JSON keeps."""
         return json.loads(json.dumps(asdict(self)))
@@ -70,9 +75,14 @@ class Trainer:
             Z=job.Z, H=job.H, hidden_layers=job.hidden_layers, likelihood=job.likelihood)
         self.x_test = self.xp.asarray(data.x_test[:, to_host(self.task.pixels)])
 
-    def start(self):
-        """The State before the first epoch."""
-        return State.start(self.model, copy.deepcopy(self.rngs), self.xp)
+    def start(self, classifier=None):
+        """The State before the first epoch; or before the first joint one, of a q(y|x) that was trained for the
+        other model, whose State has θ of q(y|x) alone."""
+        state = State.start(self.model, copy.deepcopy(self.rngs), self.xp)
+        if classifier is None:
+            return state
+        state.theta[:, self.model.layout.span("q(y|x)")] = classifier.theta
+        return replace(classifier, theta=state.theta)
 
     def epoch(self, state):
         """One more epoch, in place.     -> the metrics of each seed.  Raises Diverged."""
@@ -82,20 +92,25 @@ class Trainer:
         state.seconds += time.perf_counter() - began
         return [{"model": self.model.name, "seed": seed, "epoch": state.epoch, "joint": "L(x)" in terms,
                  "seconds": round(state.seconds, 2), **{term: float(value[r]) for term, value in terms.items()},
-                 **self.evaluate(q[r])} for r, seed in enumerate(self.job.seeds)]
+                 **self.evaluate(q[r][:, slots.alive], np.array(slots.prior)[slots.alive])}
+                for r, (seed, slots) in enumerate(zip(self.job.seeds, state.slots))]
 
     def finish(self, state):
         """-> [(result, Trained), …], one of each seed."""
-        trained = [Trained.of(self.model, self.task, state.theta[r]) for r in range(len(self.rngs))]
+        trained = state.trained(self.model, self.task)
         return [({"seed": seed,
-                  **self.evaluate(each.predict_proba(self.data.x_test), each.predict_proba(self.data.x_train)),
-                  "bound": float(each.bound(self.data.x_test).mean()), "seconds": round(state.seconds, 2)},
-                 replace(each, theta=to_host(each.theta))) for seed, each in zip(self.job.seeds, trained)]
+                  **self.evaluate(each.predict_proba(self.data.x_test), each.model.prior,
+                                  each.predict_proba(self.data.x_train)),
+                  "merges": each.merges, "closest": each.closest, "bound": float(each.bound(self.data.x_test).mean()),
+                  "seconds": round(state.seconds, 2)},
+                 replace(each, theta=to_host(each.theta)))
+                for seed, each in zip(self.job.seeds, trained)]
 
-    def evaluate(self, q, q_train=None):
-        """The protocol's figures of q(y|x) (N,K) on the test data."""
-        return evaluate(q, self.data.y_test, labelled_classes=self.job.labelled_classes, prior=self.model.prior,
-                        C=self.data.C, q_train=q_train, classes_train=self.data.y_train)
+    def evaluate(self, q, prior, q_train=None):
+        """The protocol's figures of q(y|x) (N,K) on the test data; classes are found where slots merge."""
+        found = evaluate(q, self.data.y_test, labelled_classes=self.job.labelled_classes, prior=prior,
+                         C=self.data.C, q_train=q_train, classes_train=self.data.y_train)
+        return {**found, "classes_found": found["slots_used"] if self.job.recipe.merge_from else None}
 
     def predict(self, theta):
         """q(y|x) of every run on the test data, on the host.     θ (R,P) -> (R,N,K)"""
@@ -145,9 +160,12 @@ def advance(job, source, state):
         trainer = _trainer(job, source)
         # a copy: what another process sent may lie in memory in a way that changes the last bits
         state = trainer.start() if state is None else copy.deepcopy(state).moved(trainer.xp.asarray)
-        if state.theta.shape != (len(job.seeds), trainer.model.layout.size):
-            raise ValueError(f"the checkpoint of {job.name} does not fit its model: θ must be "
-                             f"{(len(job.seeds), trainer.model.layout.size)}, not {state.theta.shape}")
+        R, P, q = len(job.seeds), trainer.model.layout.size, trainer.model.layout.span("q(y|x)").stop
+        if state.theta.shape == (R, q) and state.epoch == job.recipe.classifier_epochs:
+            state = trainer.start(state)
+        if state.theta.shape != (R, P):
+            raise ValueError(f"the checkpoint of {job.name} does not fit its model: θ must be {(R, P)}, "
+                             f"not {state.theta.shape}")
         last = job.recipe.total_epochs
         metrics = trainer.epoch(state) if state.epoch < last else []
         results = trainer.finish(state) if state.epoch == last else None

@@ -17,9 +17,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"run_mnist.py: error: {message} (see --help)\n")
 
 
-def count(text):
-    """A whole number, or "all"."""
-    return text if text == "all" else int(text)
+def count(word):
+    """What reads a whole number, or that word."""
+    def count(text):
+        return text if text == word else int(text)
+    return count
 
 
 def parser():
@@ -42,12 +44,13 @@ def parser():
         help="mnist-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
         "with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
         "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
-    add("--new-classes", type=int, metavar="N", default=1, help="how many classes of your own data have no label")
+    add("--new-classes", type=count("auto"), metavar="N", default="auto",
+        help="how many classes of your own data have no label, or auto, which finds it")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
         "names, or else a download into the user's cache)", default=argparse.SUPPRESS)
     add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
         help="classes that have labels; none: unsupervised, all: semi-supervised")
-    add("--labels-per-class", type=count, metavar="N", default=argparse.SUPPRESS,
+    add("--labels-per-class", type=count("all"), metavar="N", default=argparse.SUPPRESS,
         help="labels of each of them, or all (default: 100, or 10 on digits)")
     add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
         help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
@@ -99,7 +102,7 @@ def parse(arguments):
                         ("extra_classes", 0), ("new_classes", 0), ("hidden_layers", 1), ("hidden_units", 1),
                         ("z_dimensions", 1), ("samples", 1), ("jobs", 1)):
         value = getattr(asked, name)
-        if value not in (None, "all") and value < least:
+        if value not in (None, "all", "auto") and value < least:
             made.error(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
     return asked
 
@@ -134,5 +137,5 @@ def recipe_of(asked, data):
     changes = {"epochs": asked.epochs, "classifier_epochs": asked.classifier_epochs, "sum_over_y": asked.sum,
                "samples": asked.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
-    recipe = recipe_for(asked.recipe, len(data.x_train), asked.extra_classes)
+    recipe = recipe_for(asked.recipe, data.image_shape, asked.extra_classes, data.C + asked.extra_classes)
     return changed(replace(recipe, **changes), asked.set)

@@ -31,4 +31,4 @@ class Progress:
             done = sum(len(runs) for runs in self.folder.runs.values())
             self.bar.set_description(f"{done} of {self.runs} runs" if self.runs > 1 else "", refresh=False)
             self.bar.set_postfix_str(f"{place}: {figures}", refresh=False)
-            self.bar.update(self._work(m))
+        self.bar.update(sum(map(self._work, self.folder.metrics)) - self.bar.n)

@@ -11,6 +11,11 @@ PAPER_TABLE_1 = {  # fractions: mean and SD over ten runs on MNIST
 TITLES = {"m2": "M2", "gm-dgm": "GM-DGM", "mnist": "MNIST",
           "mnist-validation": "MNIST (validation)", "digits": "digits"}
 TABLE_ROWS = (  # figure of a run, title of its row
+    (None, "One slot a class: the best one-to-one map"),
+    ("accuracy_one_to_one_labelled_classes", "labelled classes"),
+    ("accuracy_one_to_one_unlabelled_classes", "never-labelled classes"),
+    ("accuracy_one_to_one", "overall"),
+    ("classes_found", "classes found"),
     (None, "The paper's protocol: slots named by test labels"),
     ("accuracy_labelled_classes", "labelled classes"),
     ("accuracy_unlabelled_classes", "never-labelled classes"),
@@ -20,7 +25,6 @@ TABLE_ROWS = (  # figure of a run, title of its row
     ("train_map_accuracy_unlabelled_classes", "never-labelled classes"),
     ("train_map_accuracy", "overall"),
     (None, "Without naming slots"),
-    ("accuracy_one_to_one", "best one-to-one map"),
     ("nmi", "normalised mutual information"),
 )
 FIGURES = (*(figure for figure, _ in TABLE_ROWS if figure),
@@ -48,7 +52,7 @@ def table_1(models, dataset="mnist"):
             if beside:
                 cells.append(percent(*PAPER_TABLE_1[name].get(figure, (None, None)), absent=""))
             if figure:
-                cells.append(percent(summary["mean"][figure], summary["sd"][figure]))
+                cells.append(shown(figure, summary["mean"][figure], summary["sd"][figure]))
         rows.append((title, cells if figure else None))
     collapsed = [f"{sum(run['collapsed'] for run in summary['runs'])} of {len(summary['runs'])}"
                  for summary in models.values()]
@@ -61,28 +65,38 @@ def in_words(models):
     sentences = []
     for name, summary in models.items():
         mean, runs = summary["mean"], len(summary["runs"])
-        new = mean["accuracy_unlabelled_classes"]
+        found, new = mean["classes_found"], mean["accuracy_one_to_one_unlabelled_classes"]
         sentences.append(
-            f"{TITLES[name]} gives {100 * mean['accuracy']:.1f} % of the test examples their class"
+            TITLES[name] + (f" finds {found:.4g} classes and" if found else "") + ", with one slot a class,"
+            + f" gives {100 * mean['accuracy_one_to_one']:.1f} % of the test examples their class"
             + (f", and {100 * new:.1f} % of those whose class was never labelled" if new is not None else "")
             + (f", in the mean of {runs} runs" if runs > 1 else "")
-            + f"; with one slot a class it would be {100 * mean['accuracy_one_to_one']:.1f} %.")
+            + f"; where several slots may stand for one class it is {100 * mean['accuracy']:.1f} %.")
     return sentences
 
 
 def seed_rows(models):
     """Every run: -> heads, [cells, …]"""
-    heads = ["run", "overall", "labelled", "never", "clean", "1-to-1", "NMI", "I(x;y)", "slots", "bound", "seconds"]
+    heads = ["run", "1-to-1", "labelled", "never", "classes", "many-to-1", "clean", "NMI", "I(x;y)", "slots", "bound",
+             "seconds"]
     rows = []
     for name, summary in models.items():
         for run in summary["runs"]:
-            figures = [percent(run[figure]) for figure in (
-                "accuracy", "accuracy_labelled_classes", "accuracy_unlabelled_classes", "train_map_accuracy",
-                "accuracy_one_to_one", "nmi")]
+            figures = [shown(figure, run[figure]) for figure in (
+                "accuracy_one_to_one", "accuracy_one_to_one_labelled_classes", "accuracy_one_to_one_unlabelled_classes",
+                "classes_found", "accuracy", "train_map_accuracy", "nmi")]
             rows.append([f"{TITLES[name]} {run['seed']}" + (" COLLAPSED" if run["collapsed"] else ""), *figures,
                          f"{run['mutual_information']:.2f}", f"{run['slots_used']}", f"{run['bound']:.1f}",
                          f"{run['seconds']:.0f}"])
     return heads, rows
+
+
+def merge_rows(models):
+    """What each run merged, and how sure it is.     -> heads, [cells, …]"""
+    rows = [[f"{TITLES[name]} {run['seed']}", f"{run['closest']:.2f}",
+             ", ".join(f"{slot} into {into} ({c:.2f})" for _, slot, into, c in run["merges"])]
+            for name, summary in models.items() for run in summary["runs"] if run["merges"]]
+    return ["run", "largest c left", "slots merged (c)"], rows
 
 
 def as_text(dataset, models):
@@ -108,8 +122,13 @@ def collapse_warnings(models):
             for name, summary in models.items() for run in summary["runs"] if run["collapsed"]]
 
 
-def percent(mean, sd=None, absent="–"):
+def shown(figure, mean, sd=None):
+    """A figure in percent, but for the number of classes, with its SD in brackets."""
+    return percent(mean, sd, unit=1 if figure == "classes_found" else 100)
+
+
+def percent(mean, sd=None, absent="–", unit=100):
     """A fraction in percent, with its SD in brackets."""
     if mean is None:
         return absent
-    return f"{100 * mean:.1f}" + (f" ({100 * sd:.1f})" if sd is not None else "")
+    return f"{unit * mean:.1f}" + (f" ({unit * sd:.1f})" if sd is not None else "")

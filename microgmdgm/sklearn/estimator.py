@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..backend import gpu
 from ..data import Data, slot_prior
 from ..evaluation import monitor
-from ..recipes import RECIPES, SMALL, Recipe, recipe_for
+from ..recipes import RECIPES, Recipe, recipe_for
 from ..trained import ROWS, read
 from ..training import fit
 from .labels import plain, slots_of, unlabelled
@@ -29,6 +29,8 @@ from .tables import Columns, View
 
 MINIMUM_SD = 1e-6  # of a column as the model sees it: less is rounding
 SAMPLES = 8        # of z, for the bound of score_samples
+AUTO = 5           # new classes, and as many further slots, where their number is to be found
+SMALL = 5_000      # rows: fewer get smaller networks
 CHANGES = ("epochs", "classifier_epochs", "learning_rate", "alpha", "gamma", "beta", "adversarial_length", "sum_over_y",
            "samples")
 
@@ -38,10 +40,11 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
 
     Parameters
     ----------
-    n_new_classes : int, default=1
-        Number of classes without any label, as far as is known.
+    n_new_classes : int or "auto", default=1
+        Number of classes without any label.  "auto" finds it: training starts with ten slots for them and merges
+        those that are parts of one class (`microgmdgm.slots`).
     extra_classes : int, default=0
-        Further slots for them, so that one class may fill several.
+        Further slots for them, for training to start with; the fast recipe merges them as with "auto".
     prior : "uniform", "labels" or array of shape (n_slots,), default="uniform"
         p(y) over all slots, known classes first.  "uniform", as in the paper: 1/C for each known class, C the
         number of classes, and the rest shared equally by the other slots.  "labels": the same, but known classes
@@ -80,6 +83,9 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         What the columns hold, p(x|z), and the recipe as it was used.
     history_ : list of dict
         The terms of the objective in each epoch, in nats; n_iter_ is their number.
+    merges_ : list of (epoch, slot, into slot, c)
+        Which slots of those that training started with were found to be one class, and how easily random maps mix the
+        two, c; closest_, the largest c of two that are left: the smaller, the surer their number.
     monitor_ : dict
         The collapse monitor on X (`microgmdgm.evaluation.monitor`).
     n_features_in_, feature_names_in_ :
@@ -143,7 +149,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         slots = self._find_classes(y)
         self.columns_ = Columns.learn(X, self.likelihood, self.image_shape is not None)
         self.likelihood_ = self.columns_.likelihood
-        self.recipe_ = self._recipe(len(X))
+        self.recipe_ = self._recipe()
         if self.verbose:
             print(f"{type(self).__name__}: {len(X)} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
                   f"recipe {self.recipe_.name}")
@@ -166,9 +172,19 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
 
     def _find_classes(self, y):
         """Set known_classes_, new_classes_ and classes_.     y (N,) -> the slot of each row, −1 without a label"""
-        self.known_classes_, self.new_classes_, slots = slots_of(y, self.n_new_classes + self.extra_classes)
-        self.classes_ = np.concatenate([part for part in (self.known_classes_, self.new_classes_) if len(part)])
+        new, extra = self._spare()
+        self.known_classes_, self.new_classes_, slots = slots_of(y, new + extra)
+        self._name_slots(len(self.known_classes_) + len(self.new_classes_))
         return slots
+
+    def _spare(self):
+        """Slots for new classes, and further ones."""
+        return (AUTO, AUTO) if self.n_new_classes == "auto" else (self.n_new_classes, self.extra_classes)
+
+    def _name_slots(self, K):
+        """Set new_classes_ and classes_, K in all."""
+        self.new_classes_ = self.new_classes_[:K - len(self.known_classes_)]
+        self.classes_ = np.concatenate([part for part in (self.known_classes_, self.new_classes_) if len(part)])
 
     def _train(self, X, slots):
         """Set trained_, history_ and n_iter_."""
@@ -187,6 +203,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         recipe = replace(self.recipe_, minimum_sd=max(self.recipe_.minimum_sd, MINIMUM_SD))
         self.trained_, = fit(self.model, recipe, data, [rng], labelled_classes=range(len(self.known_classes_)),
                        labels_per_class=None, prior=self._prior(slots), xp=xp, watch=watch, **self._sizes(len(X)))
+        self._name_slots(self.trained_.model.K)
+        self.merges_, self.closest_ = self.trained_.merges, self.trained_.closest
         self.n_iter_, self._n_features_out = len(self.history_), self.trained_.model.Z
 
     def predict_proba(self, X):
@@ -267,6 +285,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             raise ValueError(f"{path} is a damaged estimator, or one of another version: {error}") from None
         self.trained_, self.recipe_, self.likelihood_ = trained, recipe, rest["likelihood"]
         self.history_, self.monitor_, self.n_iter_ = rest["history"], rest["monitor"], len(rest["history"])
+        self.merges_, self.closest_ = trained.merges, trained.closest
         self.known_classes_, self.new_classes_ = np.split(self.classes_, [rest["known"]])
         self.n_features_in_, self._n_features_out = trained.width, trained.model.Z
         if "feature_names" in extra:
@@ -278,7 +297,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         for name, least in (("n_new_classes", 0), ("extra_classes", 0), ("hidden_units", 1), ("hidden_layers", 1),
                             ("z_dimensions", 1)):
             value = getattr(self, name)
-            automatic = name in ("hidden_units", "z_dimensions") and isinstance(value, str) and value == "auto"
+            may = name in ("n_new_classes", "hidden_units", "z_dimensions")
+            automatic = may and isinstance(value, str) and value == "auto"
             if not automatic and not (isinstance(value, Integral) and not isinstance(value, bool) and value >= least):
                 raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
         for name, choices in (("likelihood", ("auto", "bernoulli", "gaussian")), ("augment", ("auto", True, False)),
@@ -289,15 +309,17 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             raise ValueError(f"recipe must be one of {', '.join(map(repr, RECIPES))} or a Recipe, not {self.recipe!r}")
         if isinstance(self.prior, str) and self.prior not in ("uniform", "labels"):
             raise ValueError(f"prior must be 'uniform', 'labels' or an array, not {self.prior!r}")
-        if self.extra_classes and not self.n_new_classes:
-            raise ValueError("extra_classes are more slots for new classes: ask for n_new_classes of at least 1")
+        if self.extra_classes and self.n_new_classes in (0, "auto"):
+            raise ValueError("extra_classes are more slots for new classes: ask for n_new_classes of at least 1, "
+                             "or for \"auto\" alone")
         if self.image_shape is not None and (np.shape(self.image_shape) != (2,) or min(self.image_shape) < 1):
             raise ValueError(f"image_shape must be (h, w), not {self.image_shape!r}")
 
-    def _recipe(self, N):
-        """The recipe for N rows, with what this estimator's parameters change in it."""
-        recipe = (self.recipe if isinstance(self.recipe, Recipe) else
-                  recipe_for(self.recipe, N, self.extra_classes, None if self.image_shape else len(self.classes_)))
+    def _recipe(self):
+        """The recipe, with what this estimator's parameters change in it."""
+        recipe = self.recipe
+        if not isinstance(recipe, Recipe):
+            recipe = recipe_for(recipe, self.image_shape, self._spare()[1], len(self.classes_))
         if not self.augment:
             recipe = replace(recipe, maps=0.0, noise=0.0)
         return replace(recipe, **{name: getattr(self, name) for name in CHANGES if getattr(self, name) is not None})
@@ -318,7 +340,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
                 raise ValueError(f"prior must have one value for each of the {known + new} slots, {known} known and "
                                  f"{new} new, not {len(prior)}")
             return prior
-        prior = slot_prior(known + self.n_new_classes if new else known, known, self.extra_classes if new else 0)
+        count, extra = self._spare() if new else (0, 0)
+        prior = slot_prior(known + count, known, extra)
         if self.prior == "labels" and known:
             counts = np.bincount(slots[slots >= 0], minlength=known)
             prior = (*(counts / counts.sum() * sum(prior[:known])).tolist(), *prior[known:])

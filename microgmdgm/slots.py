@@ -1,0 +1,114 @@
+"""One class, one slot: which slots of y are parts of one class, found without labels.
+
+Spare slots find classes that nobody labelled, but a class may fill several of them.  Two random maps of one image,
+t and t′, tell: where they put it into slots j and k as easily as twice into j, the two are one class.
+
+    P_jk = mean over x of q(y=j|tx) q(y=k|t′x), made symmetric      c_jk = P_jk / √(P_jj P_kk)
+
+c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So, again and again,
+the two slots of largest c become one, whose rows and columns of P are sums, until c is small.  A known class is never
+merged with another known one, and a new slot that is almost empty is dropped.  What is left says how many classes
+there are, and how frequent: p(y) is its share of the examples.
+
+A slot that is gone keeps its place in θ, where it is given nothing; `Trained.of` leaves it out.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .backend import namespace
+
+CONFUSED = 0.2  # c above which two slots are one class; the last time half of it, for c of two classes has fallen on
+LEAST = 0.2     # of the smallest prior: a new slot with a smaller share is dropped
+ROWS = 6_000    # unlabelled examples that P is measured on
+GONE = 1e-9     # p(y) of a slot that is gone
+NEVER = -60.0   # its logit
+
+
+@dataclass
+class Slots:
+    """What became of one run's slots: π, p(y) of each, a list (K,); the merges as [epoch, slot, into slot, c]; and the
+    largest c of two slots that were left apart: the smaller it is, the surer their number."""
+    prior: list
+    merges: list
+    closest: float | None = None
+
+    @property
+    def alive(self):
+        """The slots that are left."""
+        return [k for k, p in enumerate(self.prior) if p > GONE]
+
+
+def confusability(log_q, log_q2):
+    """P, which sums to 1 and whose row sums are the shares of the slots.
+    log q(y|tx), log q(y|t′x), both (…,N,K) -> (…,K,K)"""
+    xp = namespace(log_q)
+    P = xp.exp(log_q).mT @ xp.exp(log_q2) / log_q.shape[-2]
+    return (P + P.mT) / 2
+
+
+def normalised(P):
+    """c of P (K,K)."""
+    d = np.sqrt(np.maximum(np.diag(P), np.finfo(P.dtype).tiny))
+    return P / d / d[:, None]
+
+
+def grouped(P, slots, known, threshold):
+    """The slots that are one class.     P (K,K), slots that are alive, of which the first `known` are known classes
+    -> {slot: [slots that become it]}, [(slot, into slot, c), …] in order, and the largest c that is left"""
+    groups, merges, left = {k: [k] for k in slots}, [], 0.0
+    while len(groups) > 1:
+        members, ids = list(groups.values()), list(groups)
+        c = normalised(np.array([[P[np.ix_(a, b)].sum() for b in members] for a in members]))
+        np.fill_diagonal(c, 0)
+        c[np.ix_(*2 * [np.array(ids) < known])] = 0
+        i, j = sorted(np.unravel_index(c.argmax(), c.shape))  # the lower one stays, a known class before a new one
+        if (left := float(c[i, j])) <= threshold:
+            break
+        merges.append((ids[j], ids[i], float(c[i, j])))
+        groups[ids[i]] += groups.pop(ids[j])
+    return groups, merges, left
+
+
+def update(slots, P, *, known, least, threshold, epoch):
+    """Drop the new slots that hold less than a share of `least`, and merge those that are one class.
+    P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
+    share = P.sum(axis=1)
+    groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
+    prior = {slot: max(float(share[group].sum()), 1e-6) for slot, group in groups.items()}
+    total = sum(prior.values())
+    return groups, Slots([prior[k] / total if k in prior else GONE for k in range(len(P))],
+                         slots.merges + [[epoch, *merge] for merge in merges], left)
+
+
+def averages(groups, K):
+    """What makes one slot of a group in the output layer of q(y|x): the mean of the columns of its slots and, since q
+    of the group is the sum of theirs, log n more in its bias.     -> (K,K), for W (H,K) @ it, and (K,)"""
+    mean, more = np.zeros((K, K), dtype=np.float32), np.full(K, NEVER, dtype=np.float32)
+    for slot, group in groups.items():
+        mean[group, slot], more[slot] = 1 / len(group), np.log(len(group))
+    return mean, more
+
+
+def in_words(trained):
+    """How many slots were merged, and how sure their number is."""
+    if not trained.merges:
+        return ""
+    K, least = trained.model.K, min(c for *_, c in trained.merges)
+    close = trained.closest > least / 1.5
+    return (f"{len(trained.merges)} slots were found to be parts of others, so that {K} are left. Random maps mix the "
+            f"merged ones with c = {least:.2f} or more, and no two that are left with more than {trained.closest:.2f}"
+            + (": that is close, so that there may be fewer or more classes." if close else "."))
+
+
+def compact(model, theta, slots):
+    """The model with the slots that are left, and its θ.     θ (P,) -> Model, (P',)"""
+    xp, alive, prior = namespace(theta), namespace(theta).asarray(slots.alive), np.array(slots.prior)[slots.alive]
+    small, parts = replace(model, prior=tuple((prior / prior.sum()).tolist())), []
+    for (_, start, stop, old, _), (*_, new, _) in zip(model.layout.parts(), small.layout.parts()):
+        array = xp.reshape(theta[start:stop], old)
+        for axis in (axis for axis in range(len(old)) if old[axis] != new[axis]):
+            array = xp.take(array, alive, axis=axis)
+        parts.append(xp.reshape(array, (-1,)))
+    return small, xp.concat(parts)
