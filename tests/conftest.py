@@ -8,6 +8,9 @@ from microgmdgm import backend
 from microgmdgm.batches import Batch
 from microgmdgm.models import Model
 
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs the signals and limits of POSIX")
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/thread-self/children"), reason="finds processes by Linux's /proc")
+
 
 def needs_mnist(test):
     """Skipped where MNIST is not at hand; `pytest -m mnist` runs these alone."""

@@ -14,6 +14,7 @@ import pytest
 from microgmdgm import data, experiment, recipes
 from microgmdgm.experiment import checkpoint
 from microgmdgm.files import read_npz, whole, write_npz
+from .conftest import needs_posix, needs_proc
 from .test_run_mnist import QUICK, SCRIPT, run
 
 RECIPE = replace(recipes.FAST_SMALL, classifier_epochs=2, epochs=2, minimum_epoch=1500)
@@ -170,6 +171,7 @@ def children(pid):
         return []
 
 
+@needs_posix
 def test_twenty_kills_change_nothing(uninterrupted, tmp_path):
     """SIGKILL at random moments, every other one while a file is being written; no process stays behind."""
     out, rng, kills, torn, processes = tmp_path / "out", np.random.default_rng(), 0, 0, []
@@ -204,6 +206,7 @@ def test_twenty_kills_change_nothing(uninterrupted, tmp_path):
     assert not left, "processes outlived their parent"
 
 
+@needs_proc
 def test_a_killed_process_of_the_pool_has_its_epoch_done_again(uninterrupted, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, str(SCRIPT), *map(str, TABLE), "--jobs", "2", "--quiet", "--out", str(out)]
@@ -222,9 +225,10 @@ def test_a_killed_process_of_the_pool_has_its_epoch_done_again(uninterrupted, tm
     assert outcome(out) == uninterrupted
 
 
+@needs_posix
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
     """A limit on the size of files stands for the disk: the checkpoints of the first phase fit, later ones do not."""
-    resource = pytest.importorskip("resource")
+    import resource
     out, table = tmp_path / "out", [*QUICK, "--epochs", "2"]
     whole_run = run(*table, "--quiet", "--out", tmp_path / "whole")
     assert whole_run.returncode == 0, whole_run.stderr

@@ -32,7 +32,7 @@ def imports(module):
 
 
 def test_every_file_has_its_place_in_the_reading_order():
-    found = {str(path.relative_to(HOUSE))[:-3].replace("/", ".") for path in HOUSE.glob("**/*.py")}
+    found = {path.relative_to(HOUSE).with_suffix("").as_posix().replace("/", ".") for path in HOUSE.glob("**/*.py")}
     assert {name for name in found if not name.endswith("__init__")} == set(ORDER)
 
 

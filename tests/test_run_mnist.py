@@ -15,7 +15,7 @@ import pytest
 
 import microgmdgm
 from microgmdgm import recipes
-from .conftest import needs_mnist
+from .conftest import needs_mnist, needs_posix
 
 SCRIPT = Path(__file__).parent.parent / "run_mnist.py"
 QUICK = ["--dataset", "digits", "--epochs", "1", "--classifier-epochs", "3", "--hidden-units", "40",
@@ -168,7 +168,7 @@ def test_other_settings_run(options, tmp_path):
     (["--model", "vae"], "invalid choice: 'vae'"),
     (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere must hold the four files of MNIST"),
     (["--data-dir", "nowhere", "--dataset", "mnist"], "lacks train-images-idx3-ubyte, train-labels-idx1-ubyte"),
-    (["--out", "/proc/nowhere/out"], "--out /proc/nowhere/out cannot be written"),
+    (["--out", SCRIPT / "out"], f"--out {SCRIPT / 'out'} cannot be written"),
     (["--surprise"], "unrecognized arguments")])
 def test_bad_input_gets_one_clear_line(options, message, tmp_path):
     done = run("--dataset", "digits", *options, cwd=tmp_path)
@@ -243,6 +243,7 @@ def test_without_mnist_and_network_it_runs_on_digits_and_says_so(tmp_path):
     assert "nor can it be downloaded" in explicit.stderr and "--dataset digits" in explicit.stderr
 
 
+@needs_posix
 def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, SCRIPT, *QUICK, "--runs", "100", "--out", str(out)],
