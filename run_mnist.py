@@ -34,6 +34,8 @@ def main(arguments=None):
         if own.holds(asked.dataset):                      # an array of one's own, with no table to make
             return own.run(asked)
         folder = command.old_folder(asked) if asked.resume else None
+        if folder and not folder.unfinished:              # all that is left to do is to show it
+            return command.show_again(asked, folder)
         source, data = command.find_data(asked)           # MNIST, downloaded on first use
         folder = folder or command.new_folder(asked, data, job_of)
         command.check_fingerprint(source, data, folder)

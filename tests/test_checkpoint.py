@@ -252,6 +252,35 @@ def test_finished_runs_are_not_run_again(tmp_path):
     assert outcome(out) == before
 
 
+def test_a_finished_table_is_shown_again_without_its_data(tmp_path, monkeypatch, capsys):
+    import run_mnist
+    monkeypatch.setattr(run_mnist.command, "interruptible", lambda: None)
+    digits, path, out = data.digits(), tmp_path / "mine.npz", tmp_path / "out"
+    np.savez(path, x_train=digits.x_train[:300], y_train=digits.y_train[:300], x_test=digits.x_test[:60],
+             y_test=digits.y_test[:60], image_shape=(8, 8))
+    options = ["--dataset", str(path), "--labels-per-class", "5", *QUICK[2:], "--quiet", "--out", str(out)]
+    assert run_mnist.main(options) == 0
+    table = capsys.readouterr().out
+    assert "Ours: mine" in table
+    path.unlink()
+    experiment.job._load.cache_clear()
+
+    def pictures():
+        return {path.name: path.read_bytes() for path in out.glob("*-gm-dgm.png")}
+    before = pictures()
+    assert len(before) == 4
+    assert run_mnist.main(["--resume", str(out), "--quiet"]) == 0 and pictures() == before
+    again = capsys.readouterr()
+    assert again.out == table and "mine.npz" not in again.err
+    assert (out / "report.html").read_text().count("<img ") == 5    # and the learning curves
+    (out / "report.html").unlink()                                  # the program ended while it was drawing
+    (out / "latent-gm-dgm.png").unlink()
+    assert run_mnist.main(["--resume", str(out), "--quiet"]) == 0
+    again = capsys.readouterr()
+    assert again.out == table and "mine.npz cannot be read" in again.err and "stay as they are" in again.err
+    assert (out / "report.html").read_text().count("<img ") == 4
+
+
 @pytest.mark.parametrize("break_it, message", [
     (lambda out: (out / "config.json").write_text("{"), "config.json is not the config.json of an experiment"),
     (lambda out: (out / "config.json").unlink(), "No such file"),

@@ -100,8 +100,7 @@ def train(asked, folder, source):
         folder.record(job, state, metrics, results)
         progress(metrics)
     try:
-        unfinished = [job for job in folder.jobs if not folder.finished(job)]
-        diverged = executors.compute(unfinished, source, place(asked, folder), folder.state_of, record)
+        diverged = executors.compute(folder.unfinished, source, place(asked, folder), folder.state_of, record)
         progress.bar.close()
         for job, error in diverged.items():
             code = fail(f"{job.name}: {error}")
@@ -119,15 +118,30 @@ def train(asked, folder, source):
                     "fewer --runs")
 
 
+def show_again(asked, folder):
+    """Print the table of a folder whose runs are all finished, and write its report anew.  The data are looked for
+    only where a picture of them is missing.     -> the exit code"""
+    data = None
+    if not report.is_drawn(folder):
+        try:
+            source, found = find_data(asked)
+            check_fingerprint(source, found, folder)
+            data = found
+        except ValueError as error:
+            say(f"{error}; pictures that need the data stay as they are")
+    return show(folder, data)
+
+
 def show(folder, data):
-    """Print the table of the finished runs and write the report.     -> the exit code"""
+    """Print the table of the finished runs and write the report; without data (None) the pictures that need them
+    stay as they are.     -> the exit code"""
     try:
         folder.close()
         models = folder.summary()["models"]
         if models:
             for warning in collapse_warnings(models):
                 say(warning)
-            print(as_text(data.name, models), flush=True)
+            print(as_text(folder.data_name, models), flush=True)
             say(f"drawing {folder.path / 'report.html'}")
             report.write(folder, data)
             say(f"report: {folder.path / 'report.html'}")

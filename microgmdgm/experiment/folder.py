@@ -73,6 +73,16 @@ class Folder:
         return [Job.from_settings({**job, "model": model, "seeds": group})
                 for model in self.config["models"] for group in groups]
 
+    @property
+    def unfinished(self):
+        """The jobs that are left to do."""
+        return [job for job in self.jobs if not self.finished(job)]
+
+    @property
+    def data_name(self):
+        """The name of the data, as `data.load` gives it."""
+        return Path(self.config["dataset"]).stem
+
     def finished(self, job):
         return set(job.seeds) <= {run["seed"] for run in self.runs[job.model]}
 

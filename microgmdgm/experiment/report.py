@@ -9,12 +9,46 @@ from ..files import whole
 from ..pages import document, pairs, picture, png, table
 from .table1 import TITLES, collapse_warnings, in_words, merge_rows, seed_rows, table_1
 
+FIGURES = (  # heading, kind, caption of what is drawn from the data with a trained model
+    ("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a class given, where each slot of "
+     "the learnt y stands for the class most common in it."),
+    ("Slots", "slots", "The same with a column a slot, under its name and the class most common in it."),
+    ("Samples of each slot", "samples", "Means of p(x|z) with z drawn from p(z|y)."),
+    ("Latent space", "latent", "Means of q(z|x,y) in two dimensions, by t-SNE."))
+
 
 def write(folder, data):
-    """Write the pictures and report.html of a Folder whose config names `data`, for the runs that were
-    finished.  The run of each model with the highest bound is drawn.  Raises OSError."""
-    models = {name: runs for name, runs in folder.runs.items() if runs}
-    best = {name: folder.best(name) for name in models}
+    """Write the pictures and report.html of a Folder for the runs that were finished, each model's by its run with
+    the highest bound.  Without data (None) the pictures that need them stay as they are.  Raises OSError."""
+    best = {name: folder.best(name) for name, runs in folder.runs.items() if runs}
+    title = f"{' and '.join(TITLES[name] for name in best)} on {TITLES.get(folder.data_name, folder.data_name)}"
+    pictures = {("curves", ""): plots.learning_curves(folder.metrics, title),
+                **(_from_data(folder, best, data) if data else {})}
+    for key, figure in pictures.items():
+        with whole(_file(folder, *key)) as file:
+            file.write(png(figure))
+    keys = [("curves", ""), *((kind, name) for _, kind, _ in FIGURES for name in best)]
+    images = {key: _file(folder, *key).read_bytes() for key in keys if _file(folder, *key).exists()}
+    K = next(iter(best.values()))[1].model.K
+    with whole(folder.path / "report.html") as file:
+        file.write(page(folder, K, images).encode())
+
+
+def is_drawn(folder):
+    """Is there a report of all finished runs, with the pictures that need the data?"""
+    page, runs = folder.path / "report.html", folder.path / "summary.json"
+    return (page.exists() and page.stat().st_mtime >= runs.stat().st_mtime  # the page is written last
+            and all(_file(folder, kind, name).exists()
+                    for name in folder.runs for kind in ("figure2", "slots", "latent")))  # samples: of images alone
+
+
+def _file(folder, kind, name):
+    return folder.path / ("-".join(filter(None, (kind, name))) + ".png")
+
+
+def _from_data(folder, best, data):
+    """{(kind, model or "" for both): Figure}     best {model: (result, Trained)}"""
+    models = {name: folder.runs[name] for name in best}
     title = {name: f"{TITLES[name]} on {TITLES.get(data.name, data.name)}" for name in models}
     chosen = {name: f"highest bound of {len(runs)} runs, seed {best[name][0]['seed']}" if len(runs) > 1 else
               f"seed {best[name][0]['seed']}" for name, runs in models.items()}
@@ -32,35 +66,22 @@ def write(folder, data):
         pictures["latent", name] = plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data")
     if len(models) > 1:
         pictures["figure2", ""] = plots.figure_2(list(panels.values()), data.C)
-    pictures["curves", ""] = plots.learning_curves(
-        folder.metrics, f"{' and '.join(TITLES[name] for name in models)} on {TITLES.get(data.name, data.name)}")
-    images = {}
-    for (kind, name), figure in pictures.items():
-        images[kind, name] = png(figure)
-        with whole(folder.path / ("-".join(filter(None, (kind, name))) + ".png")) as file:
-            file.write(images[kind, name])
-    with whole(folder.path / "report.html") as file:
-        file.write(page(folder, data, images).encode())
+    return pictures
 
 
-def page(folder, data, images):
-    """The HTML of the report.     images {(kind, model or ""): PNG}"""
-    config, summary = folder.config, folder.summary()
+def page(folder, K, images):
+    """The HTML of the report.     K slots, images {(kind, model or ""): PNG}"""
+    config, summary, dataset = folder.config, folder.summary(), folder.data_name
     models = summary["models"]
     names = " and ".join(TITLES[name] for name in models)
     job = config["job"]
     intended = len(config["models"]) * len(config["seeds"])
     count = sum(len(model["runs"]) for model in models.values())
-    heads, rows = table_1(models, data.name)
-    figures = [("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a class given, where "
-                "each slot of the learnt y stands for the class most common in it."),
-               ("Slots", "slots", "The same with a column a slot, under its name and the class most common in it."),
-               ("Samples of each slot", "samples", "Means of p(x|z) with z drawn from p(z|y)."),
-               ("Latent space", "latent", "Means of q(z|x,y) in two dimensions, by t-SNE.")]
+    heads, rows = table_1(models, dataset)
     parts = [
-        f"<h1>{html.escape(names)} on {html.escape(TITLES.get(data.name, data.name))}</h1>",
-        f"<p>{_labels(job, data.C)} y has {data.C + job['extra_classes']} slots. {count} of {intended} runs finished; "
-        f"last epoch, {len(data.x_test)} test examples, nothing chosen by them.</p>",
+        f"<h1>{html.escape(names)} on {html.escape(TITLES.get(dataset, dataset))}</h1>",
+        f"<p>{_labels(job, K - job['extra_classes'])} y has {K} slots. {count} of {intended} runs finished; "
+        "last epoch, held-out test examples, nothing chosen by them.</p>",
         *(['<p class="warn">MNIST could neither be found nor downloaded: these runs are on scikit-learn’s 8×8 digits. '
            "Name a folder with MNIST by --data-dir and run the command again.</p>"] if config.get("fallback") else []),
         *(f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in in_words(models)),
@@ -72,9 +93,9 @@ def page(folder, data, images):
         '<p class="soft">The paper names each slot by the class most common in it among the very test examples that it '
         "then scores; the clean protocol uses the training examples for that."
         + (" The paper’s columns are for MNIST with 100 labels for each of 0 1 2 8 9, ten runs."
-           if data.name.startswith("mnist") else "") + "</p>",
+           if dataset.startswith("mnist") else "") + "</p>",
         "<h2>Learning curves</h2>", picture(images["curves", ""], "Learning curves", "", large=True)]
-    for heading, kind, caption in figures:
+    for heading, kind, caption in FIGURES:
         shown = [(name, images[kind, name]) for name in models if (kind, name) in images]
         if shown:
             parts += [f"<h2>{heading}</h2>", '<div class="side">',
