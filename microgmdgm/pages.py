@@ -19,15 +19,18 @@ p { max-width: 46rem } .soft { color: var(--soft); font-size: .9rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 }
 th, td { padding: .2rem .7rem .2rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line) }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem }
+.words th:last-child, .words td:last-child { text-align: left; white-space: normal; min-width: 12rem }
 th.part { font-weight: 400; font-style: italic; color: var(--soft); padding-top: .7rem }
-figure { margin: 0; overflow-x: auto } .large img { min-width: min(38rem, 100%) }
-@media (max-width: 36rem) { .large img { min-width: 34rem; max-width: none } }
+figure { margin: .8rem 0; overflow-x: auto }
 figcaption { color: var(--soft); font-size: .85rem }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; display: block }
 .side { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)) }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: .6rem .8rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
 dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
+@media (max-width: 36rem) { .large img { min-width: 34rem; max-width: none }
+  table { font-size: .8rem } th { white-space: normal; vertical-align: bottom } th, td { padding-right: .45rem }
+  th:first-child, td:first-child { min-width: 5.5rem; position: sticky; left: 0; background: var(--paper) } }
 @media print { body { max-width: none; padding: 0; font-size: 9pt } figure, tr { break-inside: avoid }
   h2 { break-after: avoid } .wide, figure { overflow: visible } .large img { min-width: 0 } }
 """
@@ -47,8 +50,8 @@ def png(figure):
     return buffer.getvalue()
 
 
-def table(heads, rows):
-    """rows: lists of cells, or (title, cells or None for a heading)."""
+def table(heads, rows, words=False):
+    """rows: lists of cells, or (title, cells or None for a heading); words: the last column is text, which may wrap."""
     lines = ["<tr>" + "".join(f"<th>{html.escape(head)}</th>" for head in heads) + "</tr>"]
     for row in rows:
         if row[1] is None:
@@ -56,7 +59,7 @@ def table(heads, rows):
         else:
             cells = row if isinstance(row, list) else [row[0], *row[1]]
             lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
-    return '<div class="wide"><table>' + "\n".join(lines) + "</table></div>"
+    return f'<div class="wide"><table{" class=words" if words else ""}>' + "\n".join(lines) + "</table></div>"
 
 
 def picture(content, alt, caption="", large=False):

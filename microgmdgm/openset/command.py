@@ -148,21 +148,27 @@ def write_report(out, asked, own, model, rows, truth):
 
 def page(own, model, report, summary, images):
     """report.html: what lies in each slot, which may be one class, how sure the whole is.     -> text"""
-    overall, known = report.whole, " ".join(map(str, model.known_classes_))
+    overall, known = report.whole, ", ".join(map(str, model.known_classes_))
     parts = [
         f"<h1>{html.escape(own.name)}: what was found</h1>",
         f"<p>{overall['rows']} rows of {html.escape(summary['report_on'])}; classes with labels: "
-        f"{html.escape(known) or 'none'}; slots for new ones: {len(model.new_classes_)}. "
-        f"{100 * overall['share_new']:.1f} % of the rows lie in new slots; {100 * overall['share_unsure']:.1f} % are "
-        f"unsure, their most probable slot below {slots.UNSURE}.</p>"]
+        f"{html.escape(known) or 'none'}; slots for new ones: {len(model.new_classes_)}.</p>",
+        f"<p><strong>{100 * (1 - overall['share_new']):.1f} % of the rows are found in known classes, "
+        f"{100 * overall['share_new']:.1f} % in new ones; {100 * overall['share_unsure']:.1f} % are unsure, their most "
+        f"probable slot below {slots.UNSURE}.</strong></p>",
+        '<p class="soft">A slot is a value of y that the model learnt: each known class has one, the others are for '
+        "new classes. A row is in its most probable slot; confidence is the mean of that probability, entropy that of "
+        "H(q(y|x)), 0 where q is certain. The overlap of two slots is 0 where no row could be in both, and 1 where no "
+        f"row tells them apart. I(x;y) is how many nats y says of x: {overall['mutual_information']:.2f} of at most "
+        f"{np.log(len(report.slots)):.2f} here; y has collapsed where that is almost nothing.</p>"]
     if overall["collapsed"]:
         parts.append('<p class="warn">COLLAPSED: y says almost nothing of x. Try other numbers of new classes, more '
                      "labels, or more epochs.</p>")
     parts += [f"<p class=warn>These slots look like parts of one class: {html.escape(', '.join(group))}.</p>"
               for group in report.alike]
     parts += ["<h2>Slots</h2>", table(["slot", "rows", "confidence", "entropy, nats", "nearest known class (overlap)",
-                                       *(["true classes"] if report.classes else [])], [_row(slot, report)
-                                                                                      for slot in report.slots])]
+                                       *(["true classes"] if report.classes else [])],
+                                      [_row(slot, report) for slot in report.slots], words=bool(report.classes))]
     parts += [picture(image, f"open-set report, {name}", large=len(report.slots) > 8)
               for name, image in images.items()]
     scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in ("accuracy", "accuracy_labelled_rows", "nmi")

@@ -11,12 +11,12 @@ FEATURES = 30  # at most, of a table's profile
 
 def figures(report, x=None, image_shape=None):
     """All figures that fit: {name: Figure}.  x (N,width) are the rows of the report, for images."""
-    found = {"sizes": sizes(report), "overlaps": overlaps(report)}
+    images = image_shape is not None and x is not None
+    found = {"examples": examples(report, x, image_shape)} if images else {}
+    found |= {"sizes": sizes(report), "overlaps": overlaps(report)}
     if report.classes:
         found["truth"] = truth(report)
-    if image_shape is not None and x is not None:
-        found["examples"] = examples(report, x, image_shape)
-    elif report.profile is not None:
+    if report.profile is not None and not images:
         found["profile"] = profile(report)
     return found
 
