@@ -36,7 +36,7 @@ def case():
 
 def test_sizes_and_sureness_by_hand(case):
     slots, q, _, _ = case
-    found = openset.analyse(q, NAMES, 2)
+    found = openset.analyse(openset.Rows(q, NAMES, 2))
     assert [slot.size for slot in found.slots] == [10, 20, 15, 15, 0]
     assert [slot.known for slot in found.slots] == [True, True, False, False, False]
     assert sum(slot.share for slot in found.slots) == pytest.approx(1)
@@ -64,8 +64,8 @@ def test_overlap_is_the_bhattacharyya_coefficient(case):
 
 def test_twins_look_like_parts_of_one_class(case):
     _, q, _, _ = case
-    assert openset.analyse(q, NAMES, 2).alike == [["new-0", "new-1"]]
-    apart = openset.analyse(soft(case[0]), NAMES, 2)
+    assert openset.analyse(openset.Rows(q, NAMES, 2)).alike == [["new-0", "new-1"]]
+    apart = openset.analyse(openset.Rows(soft(case[0]), NAMES, 2))
     assert apart.alike == [] and apart.threshold == openset.LEAST
 
 
@@ -88,7 +88,7 @@ def test_the_nearest_known_class_has_the_largest_overlap():
     q[slots == 2, 1] += 0.08
     q[slots == 2, 0] += 0.02
     q[slots != 2, 2] += 0.1
-    found = openset.analyse(q, ["ash", "oak", "new-0"], 2)
+    found = openset.analyse(openset.Rows(q, ["ash", "oak", "new-0"], 2))
     assert found.slots[2].nearest == "oak" and found.slots[0].nearest == "oak" and found.slots[1].nearest == "ash"
     assert found.slots[2].overlap == pytest.approx(openset.overlaps(q)[2, 1])
 
@@ -96,19 +96,19 @@ def test_the_nearest_known_class_has_the_largest_overlap():
 def test_examples_are_ordered_by_typicality_within_their_slot(case):
     slots, q, _, _ = case
     typicality = np.random.default_rng(0).normal(size=60)
-    found = openset.analyse(q, NAMES, 2, typicality=typicality, examples=4)
+    found = openset.analyse(openset.Rows(q, NAMES, 2, typicality=typicality), examples=4)
     for k, slot in enumerate(found.slots[:4]):
         members = np.flatnonzero(slots == k)
         ordered = members[np.argsort(-typicality[members])]
         assert slot.typical == ordered[:4].tolist() and slot.untypical == ordered[::-1][:4].tolist()
-    surest = openset.analyse(np.array([[0.6, 0.4], [0.9, 0.1], [0.7, 0.3]]), ["a", "b"], 1)
+    surest = openset.analyse(openset.Rows(np.array([[0.6, 0.4], [0.9, 0.1], [0.7, 0.3]]), ["a", "b"], 1))
     assert surest.slots[0].typical == [1, 2, 0]
 
 
 def test_profiles_are_in_standard_deviations(case, monkeypatch):
     slots, q, _, x = case
     monkeypatch.setattr(batches, "BLOCK", 30)  # seven rows at a time
-    found = openset.analyse(q, NAMES, 2, x=x, feature_names=["a", "b", "c", "constant"], examples=2)
+    found = openset.analyse(openset.Rows(q, NAMES, 2, x=x, feature_names=["a", "b", "c", "constant"]), examples=2)
     z = (x - x.mean(axis=0)) / np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
     for k in range(4):
         np.testing.assert_allclose(found.profile[k, :3], z[slots == k, :3].mean(axis=0), atol=1e-12)
@@ -119,20 +119,20 @@ def test_profiles_are_in_standard_deviations(case, monkeypatch):
 
 def test_a_truth_splits_the_slots(case):
     _, q, truth, _ = case
-    found = openset.analyse(q, NAMES, 2, truth=truth)
+    found = openset.analyse(openset.Rows(q, NAMES, 2, truth=truth))
     assert found.slots[0].truth == {"ash": 8, "oak": 2} and found.slots[2].truth == {"elm": 15}
     assert found.classes == ["ash", "elm", "oak"] and found.whole["accuracy"] == pytest.approx(58 / 60)
     assert "in truth 8 of ash, 2 of oak" in str(found)
 
 
 def test_collapse_is_said():
-    found = openset.analyse(np.full((40, 4), 0.25) + 1e-6 * np.arange(4), list("abcd"), 2)
+    found = openset.analyse(openset.Rows(np.full((40, 4), 0.25) + 1e-6 * np.arange(4), list("abcd"), 2))
     assert found.whole["collapsed"] and "COLLAPSED" in str(found) and found.whole["share_unsure"] == 1
 
 
 def test_the_report_is_json_and_text(case):
     _, q, truth, x = case
-    found = openset.analyse(q, NAMES, 2, x=x, truth=truth)
+    found = openset.analyse(openset.Rows(q, NAMES, 2, x=x, truth=truth))
     again = json.loads(json.dumps(found.as_dict()))
     assert again["slots"][1]["name"] == "oak" and np.shape(again["overlaps"]) == (5, 5)
     assert again["alike"] == found.alike == [["new-0", "new-1"]]
@@ -149,7 +149,7 @@ def test_the_report_is_json_and_text(case):
 def test_what_does_not_fit_is_refused(case, change, message):
     arguments = {"q": case[1], "names": NAMES, "known": 2, **change}
     with pytest.raises(ValueError, match=message):
-        openset.analyse(arguments.pop("q"), arguments.pop("names"), arguments.pop("known"), **arguments)
+        openset.Rows(**arguments)
 
 
 def texts(figure):
@@ -158,11 +158,11 @@ def texts(figure):
 
 def test_every_figure_has_titles_labels_and_the_numbers(case, tmp_path):
     _, q, truth, x = case
-    found = openset.analyse(q, NAMES, 2, x=x, truth=truth, examples=3)
+    found = openset.analyse(openset.Rows(q, NAMES, 2, x=x, truth=truth), examples=3)
     drawn = openset_plots.figures(found)
     assert list(drawn) == ["sizes", "overlaps", "truth", "profile"]
     images = openset_plots.figures(found, x, (2, 2))
-    assert list(images) == ["sizes", "overlaps", "truth", "examples"]
+    assert list(images) == ["examples", "sizes", "overlaps", "truth"]
     for name, figure in {**drawn, **images}.items():
         figure.savefig(tmp_path / f"{name}.png")
         assert figure.axes[0].get_title()

@@ -1,7 +1,7 @@
 """The open-set report: what lies in each slot, which slots may be one class, and how sure all of it is.
 
 It needs q(y|x) of some rows and the names of the slots; with the rows themselves it tells what is
-typical of a slot, with a held-out truth how each slot splits.  Figures are in `openset_plots`.
+typical of a slot, with a held-out truth how each slot splits.  Its figures are in `figures`.
 
 Two slots are compared by their overlap.  q(k|x_n) / Σ_n q(k|x_n) is a distribution over the rows,
 that of slot k, and the overlap of two slots is the Bhattacharyya coefficient of theirs,
@@ -13,6 +13,7 @@ known to differ: slots that overlap more than any two of them look like parts of
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -23,6 +24,60 @@ from ..evaluation import contingency, entropies, majority_map, monitor
 
 LEAST = 0.5     # an overlap of less is never called likeness: there may be few known classes, or none
 UNSURE = 0.5    # a row whose most probable slot has less than this is unsure
+
+
+@dataclass
+class Rows:
+    """N rows and what is known of them.  q (N,K) is q(y|x); names are those of the K slots, of which the first `known`
+    have labels; x (N,X) are the rows themselves, with feature_names; typicality (N,) orders the rows of a slot (None:
+    by confidence), for instance by a bound on log p(x); truth (N,) are classes of any kind.
+    Raises ValueError where they do not fit each other."""
+    q: np.ndarray
+    names: list
+    known: int
+    x: np.ndarray | None = None
+    feature_names: list | None = None
+    typicality: np.ndarray | None = None
+    truth: np.ndarray | None = None
+
+    def __post_init__(self):
+        self.q, self.names = np.asarray(self.q), [str(name) for name in self.names]
+        N, K = len(self.q), len(self.names)
+        if self.q.ndim != 2 or not N or self.q.shape[1] != K or not 0 <= self.known <= K:
+            raise ValueError(f"q must be (N, {K}), N > 0, a column for each of the {K} names, "
+                             f"of which {self.known} are known, not {self.q.shape}")
+        for name in ("x", "typicality", "truth"):
+            array = getattr(self, name)
+            if array is not None and len(array) != N:
+                raise ValueError(f"{name} must have a row for each of the {N} of q, not {len(array)}")
+        if self.feature_names is None and self.x is not None:
+            self.feature_names = [f"x{i}" for i in range(np.shape(self.x)[1])]
+
+    @cached_property
+    def slot(self):
+        """The most probable slot of each row."""
+        return self.q.argmax(axis=1)
+
+    @cached_property
+    def confidence(self):
+        """The probability of that slot."""
+        return self.q.max(axis=1)
+
+    @cached_property
+    def entropy(self):
+        """H(q(y|x)) in nats."""
+        return entropies(self.q)
+
+    @cached_property
+    def true(self):
+        """The classes of the truth, and of each row the index among them."""
+        return np.unique(self.truth, return_inverse=True)
+
+    def of(self, k):
+        """The rows in slot k, the most typical first."""
+        members = np.flatnonzero(self.slot == k)
+        typicality = self.confidence if self.typicality is None else np.asarray(self.typicality)
+        return members[np.argsort(-typicality[members], kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -114,57 +169,62 @@ def profiles(x, slots, K):
     return np.where(varies, (sums / np.maximum(size, 1) - mean) / np.where(sd > 0, sd, 1), 0.0)
 
 
-def analyse(q, names, known, *, x=None, feature_names=None, typicality=None, truth=None, examples=10, prior=None):
-    """The report on N rows.     -> Report
-    q (N,K) is q(y|x), names the K slots, of which the first `known` have labels; typicality (N,) orders the rows
-    of a slot (None: by confidence), for instance by a bound on log p(x); truth (N,) are classes of any kind.
-    Raises ValueError where they do not fit each other."""
-    q = np.asarray(q)
-    if q.ndim != 2 or not len(q) or q.shape[1] != len(names) or not 0 <= known <= len(names):
-        raise ValueError(f"q must be (N, {len(names)}), N > 0, a column for each of the {len(names)} names, "
-                         f"of which {known} are known, not {q.shape}")
-    for name, array in (("x", x), ("typicality", typicality), ("truth", truth)):
-        if array is not None and len(array) != len(q):
-            raise ValueError(f"{name} must have a row for each of the {len(q)} of q, not {len(array)}")
-    N, K = q.shape
-    names = [str(name) for name in names]
-    slots, confidence = q.argmax(axis=1), q.max(axis=1)
-    entropy = entropies(q)
-    order = np.lexsort((-(confidence if typicality is None else np.asarray(typicality)), slots))
-    o = overlaps(q)
-    groups, threshold = alike(o, known, np.bincount(slots, minlength=K) > 0)
-    profile = None if x is None else profiles(x, slots, K)
-    if profile is not None and feature_names is None:
-        feature_names = [f"x{i}" for i in range(profile.shape[1])]
-    classes, true = (np.array([]), None) if truth is None else np.unique(truth, return_inverse=True)
-    found, ends = [], np.searchsorted(slots[order], np.arange(K), side="right")
-    for k, name in enumerate(names):
-        rows = order[ends[k - 1] if k else 0:ends[k]]
-        others = [j for j in range(known) if j != k]
-        near = max(others, key=lambda j: o[k, j]) if others and len(rows) else None
-        apart = [] if profile is None or not len(rows) else np.argsort(-np.abs(profile[k]), kind="stable")[:examples]
-        count = [] if true is None else np.bincount(true[rows], minlength=len(classes))
-        found.append(Slot(
-            name, k < known, len(rows), len(rows) / N, float(confidence[rows].mean()) if len(rows) else None,
-            float(entropy[rows].mean()) if len(rows) else None, None if near is None else names[near],
-            None if near is None else float(o[k, near]), rows[:examples].tolist(), rows[::-1][:examples].tolist(),
-            [(str(feature_names[i]), float(profile[k, i])) for i in apart],
-            {str(classes[c]): int(count[c]) for c in np.argsort(count, kind="stable")[::-1] if count[c]}))
-    whole = {"rows": N, "confidence": float(confidence.mean()), "share_unsure": float((confidence < UNSURE).mean()),
-             "share_new": float((slots >= known).mean()), **monitor(q, prior or (1 / K,) * K)}
-    if true is not None:
-        slot_map = majority_map(contingency(slots, true, K, len(classes)))
-        whole["accuracy"] = float((slot_map[slots] == true).mean())  # cluster-and-label, on these rows themselves
-        whole["nmi"] = float(normalized_mutual_info_score(true, slots))
-    return Report(found, o, threshold, [[names[k] for k in group] for group in groups], profile,
-                  None if feature_names is None else [str(name) for name in feature_names],
-                  [str(c) for c in classes], whole)
+def analyse(rows, examples=10, prior=None):
+    """The Report on Rows.  Of each slot it names up to `examples` rows, typical and untypical, and as many features;
+    prior (K,) is p(y) (None: uniform), which says how many slots could be in use."""
+    K = len(rows.names)
+    o = overlaps(rows.q)
+    groups, threshold = alike(o, rows.known, np.bincount(rows.slot, minlength=K) > 0)
+    profile = None if rows.x is None else profiles(rows.x, rows.slot, K)
+    return Report(
+        slots=[_slot(rows, k, o, profile, examples) for k in range(K)],
+        overlaps=o, threshold=threshold, alike=[[rows.names[k] for k in group] for group in groups],
+        profile=profile,
+        feature_names=None if rows.feature_names is None else [str(name) for name in rows.feature_names],
+        classes=[] if rows.truth is None else [str(c) for c in rows.true[0]],
+        whole=_whole(rows, prior or (1 / K,) * K))
+
+
+def _slot(rows, k, o, profile, examples):
+    """What lies in slot k.     o (K,K) are the overlaps, profile (K,X) or None -> Slot"""
+    members, known = rows.of(k), k < rows.known
+    if not len(members):
+        return Slot(rows.names[k], known, 0, 0.0, None, None, None, None, [], [], [], {})
+    near = max((j for j in range(rows.known) if j != k), key=lambda j: o[k, j], default=None)
+    apart = [] if profile is None else np.argsort(-np.abs(profile[k]), kind="stable")[:examples]
+    return Slot(
+        name=rows.names[k], known=known, size=len(members), share=len(members) / len(rows.q),
+        confidence=float(rows.confidence[members].mean()), entropy=float(rows.entropy[members].mean()),
+        nearest=None if near is None else rows.names[near], overlap=None if near is None else float(o[k, near]),
+        typical=members[:examples].tolist(), untypical=members[::-1][:examples].tolist(),
+        features=[(str(rows.feature_names[i]), float(profile[k, i])) for i in apart],
+        truth={} if rows.truth is None else _count(rows, members))
+
+
+def _count(rows, members):
+    """How many of some rows are of each true class, the most frequent first."""
+    classes, true = rows.true
+    count = np.bincount(true[members], minlength=len(classes))
+    return {str(classes[c]): int(count[c]) for c in np.argsort(count, kind="stable")[::-1] if count[c]}
+
+
+def _whole(rows, prior):
+    """What is said of all rows together.  The accuracy names slots by these rows themselves, as cluster-and-label."""
+    whole = {"rows": len(rows.q), "confidence": float(rows.confidence.mean()),
+             "share_unsure": float((rows.confidence < UNSURE).mean()),
+             "share_new": float((rows.slot >= rows.known).mean()), **monitor(rows.q, prior)}
+    if rows.truth is not None:
+        classes, true = rows.true
+        slot_map = majority_map(contingency(rows.slot, true, len(rows.names), len(classes)))
+        whole["accuracy"] = float((slot_map[rows.slot] == true).mean())
+        whole["nmi"] = float(normalized_mutual_info_score(true, rows.slot))
+    return whole
 
 
 def report(classifier, X, truth=None, examples=10):
     """The report of a fitted SemiUnsupervisedClassifier on X (N,width).  A row is typical of its slot where the
     bound on log p(x) is high."""
-    names = getattr(classifier, "feature_names_in_", None)
-    return analyse(classifier.predict_proba(X), classifier.classes_, len(classifier.known_classes_), truth=truth,
-                   x=np.asarray(X), feature_names=names, typicality=classifier.score_samples(X), examples=examples,
-                   prior=classifier.trained_.model.prior)
+    rows = Rows(classifier.predict_proba(X), classifier.classes_, len(classifier.known_classes_), x=np.asarray(X),
+                feature_names=getattr(classifier, "feature_names_in_", None),
+                typicality=classifier.score_samples(X), truth=truth)
+    return analyse(rows, examples, classifier.trained_.model.prior)
