@@ -19,7 +19,7 @@
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys
-PACKAGE = "microgmdgm[lessons] @ git+https://github.com/microgmdgm/microgmdgm"
+PACKAGE = "microgmdgm[colab] @ git+https://github.com/microgmdgm/microgmdgm"
 if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
 

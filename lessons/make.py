@@ -30,7 +30,7 @@ def stamped(text, name):
     badge = (f"# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
              f"({colab}/blob/{BRANCH}/lessons/{name}.ipynb)")
     text = re.sub(r"^# \[!\[Open in Colab\].*$", badge, text, count=1, flags=re.MULTILINE)
-    return re.sub(r'^PACKAGE = .*$', f'PACKAGE = "microgmdgm[lessons] @ git+{REPOSITORY}"', text, count=1,
+    return re.sub(r'^PACKAGE = .*$', f'PACKAGE = "microgmdgm[colab] @ git+{REPOSITORY}"', text, count=1,
                   flags=re.MULTILINE)
 
 

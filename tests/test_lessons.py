@@ -5,6 +5,8 @@ That they run is shown by `pytest --nbmake lessons/*.ipynb`, each in a clean ker
 
 import ast
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,22 @@ def test_the_badge_and_the_install_are_stamped(source):
     text = source.read_text()
     assert make.stamped(text, source.stem) == text
     assert f"/lessons/{source.stem}.ipynb)" in text and f"git+{make.REPOSITORY}" in text
+
+
+@lesson
+def test_the_install_brings_all_that_is_imported_and_no_jupyter(source):
+    """On Colab a notebook is open already."""
+    project = tomllib.loads((make.FOLDER.parent / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert set(re.findall(r"microgmdgm\[(\w+)\]", code(source, "install")[0])) == {"colab"}
+    assert extras["colab"][0] == "microgmdgm[oracles]"
+    brought = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"] + extras["oracles"] + extras["colab"]}
+    names = {"sklearn": "scikit-learn", "daft": "daft-pgm", "array_api_strict": "array-api-strict"}
+    imported = {name.partition(".")[0] for cell in code(source) for node in ast.walk(ast.parse(cell))
+                for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import)
+                             else [node.module] if isinstance(node, ast.ImportFrom) else [])}
+    assert {names.get(name, name) for name in imported - sys.stdlib_module_names} <= brought
+    assert not any("jupyter" in name for name in brought)
 
 
 def test_the_map_names_every_lesson():
