@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_go_on_gets_one_clear_line_and_stays(tmp_path, brea
     from microgmdgm.experiment.folder import Folder
     job = experiment.Job("", (), RECIPE, (0, 1), 10, fingerprint=data.digits().fingerprint)
     Folder.create(tmp_path / "out", {
-        "command": "", "dataset": "digits", "data_dir": None, "models": ["gm-dgm"], "seeds": [0, 1], "together": 1,
+        "command": "", "dataset": "digits", "data_dir": None, "classes": [], "models": ["gm-dgm"], "seeds": [0, 1], "together": 1,
         "job": job.settings, "device": "", "versions": {}})
     break_it(tmp_path / "out")
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}

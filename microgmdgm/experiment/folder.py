@@ -46,7 +46,7 @@ class Folder:
         check_format(path / "config.json", config, FORMAT)
         try:
             folder = cls(path, config)
-            jobs = folder.jobs
+            jobs, _ = folder.jobs, config["classes"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path / 'config.json'} does not say what was asked for: {error!r}") from None
         if (path / "summary.json").exists():

@@ -29,9 +29,8 @@ def write(folder, data):
             file.write(png(figure))
     keys = [("curves", ""), *((kind, name) for _, kind, _ in FIGURES for name in best)]
     images = {key: _file(folder, *key).read_bytes() for key in keys if _file(folder, *key).exists()}
-    K = next(iter(best.values()))[1].model.K
     with whole(folder.path / "report.html") as file:
-        file.write(page(folder, K, images).encode())
+        file.write(page(folder, images).encode())
 
 
 def is_drawn(folder):
@@ -69,19 +68,19 @@ def _from_data(folder, best, data):
     return pictures
 
 
-def page(folder, K, images):
-    """The HTML of the report.     K slots, images {(kind, model or ""): PNG}"""
+def page(folder, images):
+    """The HTML of the report.     images {(kind, model or ""): PNG}"""
     config, summary, dataset = folder.config, folder.summary(), folder.data_name
     models = summary["models"]
     names = " and ".join(TITLES[name] for name in models)
-    job = config["job"]
+    job, classes = config["job"], config["classes"]
     intended = len(config["models"]) * len(config["seeds"])
     count = sum(len(model["runs"]) for model in models.values())
     heads, rows = table_1(models, dataset)
     parts = [
         f"<h1>{html.escape(names)} on {html.escape(TITLES.get(dataset, dataset))}</h1>",
-        f"<p>{_labels(job, K - job['extra_classes'])} y has {K} slots. {count} of {intended} runs finished; "
-        "last epoch, held-out test examples, nothing chosen by them.</p>",
+        f"<p>{_labels(job, classes)} y has {len(classes) + job['extra_classes']} slots. {count} of {intended} runs "
+        "finished; last epoch, held-out test examples, nothing chosen by them.</p>",
         *(['<p class="warn">MNIST could neither be found nor downloaded: these runs are on scikit-learn’s 8×8 digits. '
            "Name a folder with MNIST by --data-dir and run the command again.</p>"] if config.get("fallback") else []),
         *(f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in in_words(models)),
@@ -118,12 +117,15 @@ def page(folder, K, images):
     return document(f"{names}: report", parts)
 
 
-def _labels(job, C):
+def _labels(job, classes):
+    """Which classes have how many labels, in a sentence.     classes: the names of all"""
     known, each = job["labelled_classes"], job["labels_per_class"]
-    never = " ".join(str(c) for c in range(C) if c not in known)
+    between = " " if max(map(len, classes)) < 3 else ", "
+    never = between.join(name for c, name in enumerate(classes) if c not in known)
     if not known:
         return "No labels."
-    return (f"Labels: {'all' if each is None else each} for each of the classes {' '.join(map(str, known))}"
+    labelled = between.join(classes[c] for c in known)
+    return (f"Labels: {'all' if each is None else each} for each of the classes {labelled}"
             + (f"; none for {never}." if never else "."))
 
 
