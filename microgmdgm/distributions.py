@@ -2,7 +2,7 @@
 
 Everything stays in logs: a class probability is a log-softmax, a Bernoulli mean a logit, a
 variance its logarithm `logvar`.  Nothing is clipped and no small number is added inside a
-logarithm.  Sums run over the last axis, so that a density has one value an example.
+logarithm.  Sums run over the last axis, so a density has one value per example.
 """
 
 import math
@@ -32,7 +32,7 @@ def gaussian(mu, logvar, *, x):
 
 @fused
 def log_p_bit(l, x):
-    """x l − softplus(l), the log-probability of x, 0 or 1, that is 1 with probability 1/(1 + e^−l).
+    """x l − softplus(l), the log-probability of a bit x that is 1 with probability 1/(1 + e^−l).
     softplus(l) = max(l, 0) + log(1 + e^−|l|) neither overflows nor loses small values."""
     xp = namespace(l)
     return x * l - (xp.maximum(l, 0) + xp.log1p(xp.exp(-xp.abs(l))))

@@ -38,9 +38,9 @@ def consistency(log_q, log_q2):
 
 
 def balance(log_q, *, prior):
-    """KL(mean over rows of q ‖ p(y)), about (K−1)/2N from sampling alone.     (…,N,K) -> (…)"""
+    """KL(mean over rows of q ‖ p(y)), which is about (K−1)/2N from sampling alone.     (…,N,K) -> (…)"""
     xp = namespace(log_q)
-    largest = xp.max(log_q, axis=-2, keepdims=True)  # of a class that no row has, also the mean rounds to 0
+    largest = xp.max(log_q, axis=-2, keepdims=True)  # else the mean of a class that no row has rounds to 0
     log_mean = largest + xp.log(xp.mean(xp.exp(log_q - largest), axis=-2, keepdims=True))
     log_ratio = log_mean - log_prior(prior, log_q)
 

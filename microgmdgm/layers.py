@@ -10,8 +10,8 @@ from .backend import namespace
 
 def dense(W, b, x, wrt="Wx"):
     """y = x W + b.     W (…,I,O), b (…,1,O), x (…,N,I) -> y (…,N,O)
-    wrt says what needs a gradient, "W" (with b), "x" or both; the rest comes back as None,
-    and a third of the work is saved where x is data."""
+    wrt names what needs a gradient: "W" (with b), "x" or both.  The others get None, which saves
+    a third of the work when x is data."""
     xp = namespace(W)
 
     def pullback(dy):
@@ -31,7 +31,7 @@ def relu(a):
 
 
 def one_hot(index, K, like):
-    """1 in column index[n] of row n.     index (…,N) -> (…,N,K), of the library and dtype of like"""
+    """1 in column index[n] of row n.     index (…,N) -> (…,N,K), in the array library and dtype of like"""
     xp = namespace(like)
     return xp.asarray(index[..., None] == xp.arange(K), dtype=like.dtype)
 
@@ -47,8 +47,8 @@ def rows(h, index):
 
 
 def pick(h, *, index):
-    """rows(h, index), differentiable: row n of dh is the sum over the rows picked from n,
-    and a sum over chosen rows is a product with a one-hot matrix."""
+    """rows(h, index), differentiable.  Row n of dh sums the gradients of all rows picked from n,
+    computed as a product with a one-hot matrix."""
     def pullback(dpicked):
         return one_hot(index, h.shape[-2], dpicked).mT @ dpicked
     return rows(h, index), pullback
@@ -87,9 +87,9 @@ def mlp(layers, x, wrt="Wx"):
 
 def class_mlp(layers, x, *, y, example=None, wrt="Wx"):
     """The mlp of [x, one-hot y] for (example, class) pairs.     x (…,N,I), y (…,P) -> (…,P,O)
-    The first layer is split, [x, one-hot y] W = x Wx + Wy[y], so that x Wx is computed once an
-    example and not once a pair.     layers [Wx, Wy, b, W, b, …]; example (…,P) says which row
-    of x a pair belongs to, and is left out where x has a row for each pair."""
+    The first layer is split, [x, one-hot y] W = x Wx + Wy[y], so that x Wx is computed once per
+    example, not once per pair.     layers [Wx, Wy, b, W, b, …]; example (…,P) is the row
+    of x that a pair belongs to; omit it if x has one row per pair."""
     Wx, Wy, b, *rest = layers
     hx, dense_pullback = dense(Wx, b, x, wrt)
     hy, y_pullback = pick(Wy, index=y)

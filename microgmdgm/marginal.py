@@ -2,10 +2,10 @@
 
 The exact sum takes all K classes of each unlabelled example.  The sparse one takes the few most
 probable classes and one sample of the rest, with the weight (mass of the rest) / q(sample)
-(Liu et al., 2019, Rao-Blackwellized stochastic gradients); where the rest has little mass it is
-sampled only now and then, with so much more weight.  Its expectation is the exact sum, in value
-and in gradient.  It costs ever less as q(y|x) sharpens, and its variance falls.  While q(y|x) is
-flat that variance keeps slots from being taken up: begin with the exact sum.
+(Liu et al., 2019, Rao-Blackwellized stochastic gradients).  If the rest has little mass, it is
+sampled only occasionally, with a correspondingly larger weight.  The expectation is the exact sum,
+in value and in gradient.  As q(y|x) sharpens, cost and variance fall.  While q(y|x) is flat, that
+variance keeps new slots from coming into use, so start with the exact sum.
 """
 
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ import numpy as np
 
 from .backend import namespace
 
-RARE = 0.05      # where the rest has less mass than this, it is sampled with probability mass / RARE
-PROBABLE = 3e-3  # of the most probable classes, those after the first count as rest below this
+RARE = 0.05      # if the rest has less mass than this, it is sampled with probability mass / RARE
+PROBABLE = 3e-3  # a top class after the first belongs to the rest if its probability is lower
 
 
 @dataclass(frozen=True)
 class Pairs:
     """For each pair its row of x, its class y and the noise of its z: (…,P), (…,P), (…,P,Z).
-    weight (…,P_u) belongs to the unlabelled pairs, which stand first; the rest are labelled."""
+    weight (…,P_u) belongs to the unlabelled pairs, which come first; the others are labelled."""
     example: object
     y: object
     weight: object
@@ -39,7 +39,7 @@ def exact(log_q):
 def sparse(log_q, u, top=1):
     """The `top` most probable classes, weight 1, and with probability min(1, mass / RARE) one of the rest.
     log q (…,N,K), u (…,N) uniform -> Pairs of (top+1)·N
-    A pair that is left out has weight 0, so that the number of pairs does not depend on the data."""
+    An omitted pair has weight 0, so the number of pairs does not depend on the data."""
     xp = namespace(log_q)
     *runs, N, K = log_q.shape
     classes = xp.arange(K)
@@ -54,7 +54,7 @@ def sparse(log_q, u, top=1):
     mass = xp.sum(rest, axis=-1)
     up_to = xp.asarray(classes[:, None] <= classes, dtype=log_q.dtype)
     at_least = xp.maximum(mass, RARE)
-    cumulative = rest @ up_to  # the inverse of the distribution function picks the sample, or none
+    cumulative = rest @ up_to  # inverse transform sampling, which may pick none
     sample = xp.clip(xp.sum(xp.asarray(cumulative <= (u * at_least)[..., None], dtype=best.dtype), axis=-1), 0, K - 1)
     q_sample = xp.sum(xp.where(classes == sample[..., None], rest, zero), axis=-1)
     kept = (u * at_least < mass) & (q_sample > 0)
@@ -66,7 +66,7 @@ def sparse(log_q, u, top=1):
 
 
 def compact(pairs):
-    """Without the pairs of weight 0, on the CPU; runs of fewer pairs are filled up with weight 0."""
+    """Drop the pairs of weight 0, on the CPU; runs with fewer pairs are padded with weight 0."""
     kept = pairs.weight > 0
     P = int(kept.sum(axis=-1).max(initial=0))
     order = np.argsort(~kept, axis=-1, kind="stable")[..., :P]
@@ -75,7 +75,7 @@ def compact(pairs):
 
 def with_labelled(pairs, labels, U, samples=1):
     """The pairs of U unlabelled examples, then those of the labelled ones, which follow in x.
-    labels (…,L).  With several samples of z each pair stands `samples` times, at 1/samples of its weight."""
+    labels (…,L).  With several samples of z each pair is repeated `samples` times, with 1/samples of its weight."""
     xp = namespace(labels)
     example = xp.broadcast_to(U + xp.arange(labels.shape[-1]), labels.shape)
 
@@ -88,7 +88,7 @@ def with_labelled(pairs, labels, U, samples=1):
 
 def pairs(log_q, *, sum_over_y, u, labels, eps, top=1, samples=1):
     """The pairs of a step, those of the U unlabelled examples first, with their noise.
-    log q (…,U,K), u (…,U), labels (…,L), eps (…,P',Z), of which as many are used as there are pairs"""
+    log q (…,U,K), u (…,U), labels (…,L), eps (…,P',Z), of which the first rows are used, one per pair"""
     chosen = exact(log_q) if sum_over_y == "exact" else sparse(log_q, u, top)
     if sum_over_y == "sparse" and namespace(log_q) is np:
         chosen = compact(chosen)

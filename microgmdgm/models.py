@@ -22,7 +22,7 @@ from .parameters import Layout, add, glorot
 class Model:
     """The sizes of one model: X pixels, Z latent dimensions, H hidden units in each of
     `hidden_layers` layers, and π, the prior over the K classes, (K,) or one a run, (R,K).
-    Raises ValueError where a setting is not one that the model knows."""
+    Raises ValueError for a setting that is unknown or out of range."""
     name: str
     prior: tuple
     X: int
@@ -142,7 +142,7 @@ def log_prior(prior, like):
 def bound_given_y(model, params, *, x, y, eps, example=None):
     """L(x,y) = E_q(z|x,y)[log p(x|z)] − KL(q(z|x,y) ‖ p(z|y)) + log p(y)      Eq. 7–8, one sample of z
     x (…,N,X); for each pair its class y (…,P), noise eps (…,P,Z) and row of x, example (…,P)
-    (left out where x has a row for each pair) -> (…,P)"""
+    (omit it if x has one row per pair) -> (…,P)"""
     (mu, logvar), encode_pullback = encode(params, x=x, y=y, example=example)
     z, sample_pullback = reparameterise(mu, logvar, eps=eps)
     h, decode_pullback = decode(model, params, z, y=y)
@@ -170,8 +170,8 @@ def at(log_q, y):
 
 def unlabelled_bound(log_q, bound, *, y, example, weight):
     """Σ_x L(x) = Σ_x Σ_y q(y|x) [L(x,y) − log q(y|x)]      Eq. 9–10
-    log q (…,N,K); for each pair L(x,y), y, example, weight (…,P) -> (…).  A weight of 1 on all
-    K pairs of each example is the sum itself; `marginal` has sparser choices."""
+    log q (…,N,K); for each pair L(x,y), y, example, weight (…,P) -> (…).  All K pairs of
+    each example, with weight 1, give the exact sum; `marginal` also has sparser choices."""
     xp = namespace(log_q)
     log_q_x, pick_pullback = pick(log_q, index=example)
     log_q_pair, at_pullback = at(log_q_x, y)

@@ -1,4 +1,4 @@
-"""What is maximised: a weighted sum of terms, each of which has a value and a pullback.
+"""The objective, to be maximised: a weighted sum of terms, each with a value and a pullback.
 
     q(y|x) alone       α log q(y|x) − γ [c consistency + s smoothness + β balance]
     the whole model    L(x) + L(x,y) + α log q(y|x) − γ […]                          Eq. 2, less what γ adds
@@ -34,7 +34,7 @@ def labels(batch, log_q):
 
 def eq2(model, params, batch, log_q, *, choose, q_from_bound=True):
     """The means of Eq. 2: of L(x) over D_u, of L(x,y) and of log q(y|x) over D_l.
-    choose(log q) gives the pairs of the sum over y.  Without q_from_bound q(y|x) learns nothing from L(x)."""
+    choose(log q) gives the pairs of the sum over y.  Without q_from_bound, q(y|x) gets no gradient from L(x)."""
     xp, U = namespace(log_q), batch.x.shape[-2] - batch.labels.shape[-1]
     pairs = choose(log_q[..., :U, :])
     P = pairs.weight.shape[-1]
@@ -101,17 +101,17 @@ def of_log_q(model, params, batch, term, perturb):
 
 
 def classifier(model, params, batch, *, perturb, **_):
-    """What trains q(y|x) alone."""
+    """The terms that train q(y|x) alone."""
     return of_log_q(model, params, batch, partial(labels, batch), perturb)
 
 
 def joint(model, params, batch, *, perturb, **bound):
-    """What trains the whole model.     bound: choose and q_from_bound, as in `eq2`"""
+    """The terms that train the whole model.     bound: choose and q_from_bound, as in `eq2`"""
     return of_log_q(model, params, batch, partial(eq2, model, params, batch, **bound), perturb)
 
 
 def weighted_sum(terms, *, alpha, gamma, weights):
-    """L(x) + L(x,y) + α log q(y|x) − γ [c consistency + s smoothness + β balance], of the terms that there are.
+    """L(x) + L(x,y) + α log q(y|x) − γ [c consistency + s smoothness + β balance], over the terms that are present.
     terms {name: (…)}, weights (c, s, β) -> (…); the pullback takes d (…) to {name: d}"""
     eq_2 = {"L(x)": 1, "L(x,y)": 1, "log q(y|x)": alpha}
     value = sum(weight * terms[name] for name, weight in eq_2.items() if name in terms)

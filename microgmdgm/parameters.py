@@ -1,7 +1,7 @@
 """All parameters live in one flat vector θ; a layout names its parts.
 
-Adam, clipping, the weight prior, checkpoints and the gradient check of a whole model are
-then one line each.  A leading run axis, θ (R, P), holds R runs.
+That makes Adam, clipping, the weight prior, checkpoints and the gradient check of a whole model
+one line each.  A leading run axis, θ (R, P), holds R runs.
 """
 
 import math
@@ -23,7 +23,7 @@ class Layout:
     networks: dict
 
     def parts(self):
-        """(network, start, stop, shape, σ) of each array, in the order in which they lie in θ."""
+        """(network, start, stop, shape, σ) of each array, in their order in θ."""
         start = 0
         for network, arrays in self.networks.items():
             for shape, sigma in arrays:
@@ -50,7 +50,7 @@ class Layout:
         return params
 
     def flatten(self, grads, like):
-        """{network: [array, …]} -> (…,P) like θ; a network that is absent has gradient 0."""
+        """{network: [array, …]} -> (…,P) like θ; a missing network has gradient 0."""
         xp, runs, flat = namespace(like), like.shape[:-1], []
         for network, arrays in self.networks.items():
             values = grads.get(network) or [None] * len(arrays)
@@ -72,7 +72,7 @@ class Layout:
 
 
 def add(*gradients):
-    """The sum of gradients {network: [array, …]}, each of which may lack networks."""
+    """The sum of gradients {network: [array, …]}, any of which may lack some networks."""
     total = {}
     for grads in gradients:
         for network, arrays in grads.items():
