@@ -11,7 +11,7 @@ SHIFT = 2 / 28  # of the image's width
 
 
 def affine_maps(u, image_shape):
-    """A (…,2,3), which takes a pixel's place in t(x), from the centre, to its place in x.
+    """A (…,2,3), which maps a pixel's position in t(x), measured from the centre, to that in x.
     u (…,6) uniform on [−1, 1]: rotation, scale along both axes, shear, shift along both axes."""
     xp = namespace(u)
     angle, shear = ROTATION * u[..., 0], SHEAR * u[..., 3]
@@ -24,7 +24,7 @@ def affine_maps(u, image_shape):
 
 
 def affine(images, maps, pixels=None):
-    """t(x), zero outside the image, at the given pixels or at all.
+    """t(x) at the given pixels (None: all), zero outside the image.
     images (…,N,h,w) float32, maps (…,N,2,3), pixels (P,) of 0 … h·w − 1 -> (…,N,P)"""
     xp = namespace(images)
     *runs, h, w = images.shape

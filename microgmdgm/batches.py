@@ -16,12 +16,12 @@ from .augmentation import affine, affine_maps
 from .backend import generator, namespace
 from .data import hide_labels
 
-BLOCK = 2**20  # elements of x that are looked at at once
+BLOCK = 2**20  # elements of x that are read at a time
 
 
 @dataclass
 class Task:
-    """What there is to learn from."""
+    """The training data of all runs, with the labels that each run keeps."""
     x: object               # (N,width) on the device, or an object that gives its rows as arrays
     white: float            # the model sees x / white
     image_shape: tuple | None
@@ -34,8 +34,8 @@ class Task:
 
     @classmethod
     def prepare(cls, data, labelled_classes, labels_per_class, rngs, minimum_sd, xp=np):
-        """Hide the labels of `data`, run by run, and leave out the pixels whose standard deviation,
-        in [0, 1], is at most minimum_sd.  Raises ValueError where there are too few labels or no pixel is left."""
+        """Hide the labels of `data`, run by run, and drop the pixels whose standard deviation,
+        in [0, 1], is at most minimum_sd.  Raises ValueError if there are too few labels or no pixel is left."""
         x = data.x_train
         hidden = [hide_labels(data.y_train, labelled_classes, labels_per_class, rng) for rng in rngs]
         labelled, slots = (np.stack(arrays) for arrays in zip(*hidden))
@@ -52,13 +52,13 @@ class Task:
 
 
 def blocks(x):
-    """The rows of x in float64, few at a time: bytes, or a file mapped into memory, are never copied whole."""
+    """The rows of x in float64, a few at a time: byte arrays and memory-mapped files are never copied whole."""
     rows = max(BLOCK // x.shape[1], 1)
     return (np.asarray(x[i:i + rows], dtype=np.float64) for i in range(0, len(x), rows))
 
 
 def moments(x, f=lambda block: block):
-    """Mean and standard deviation of each column of f(x), the latter by a second pass.     x (N,X) -> (X,), (X,)"""
+    """Mean and standard deviation of each column of f(x), the latter in a second pass.     x (N,X) -> (X,), (X,)"""
     mean = sum(f(block).sum(axis=0) for block in blocks(x)) / len(x)
     return mean, np.sqrt(sum(np.square(f(block) - mean).sum(axis=0) for block in blocks(x)) / len(x))
 
@@ -76,7 +76,7 @@ class Batch:
 
 
 class Noise:
-    """The random numbers of a step, of each run by its own Generator.     shape -> (R,*shape)"""
+    """The random numbers of a step, drawn for each run by its own Generator.     shape -> (R,*shape)"""
 
     def __init__(self, rngs, xp):
         self.rngs, self.xp = rngs, xp
@@ -92,7 +92,7 @@ class Noise:
 
 
 def augmented(task, grey, noise, *, maps, sigma):
-    """t(x): a random map of each image; of each row of a table, the row with noise.     grey (R,N,width) -> (R,N,X)
+    """t(x): a random map of each image, or noise added to each row of a table.     grey (R,N,width) -> (R,N,X)
     maps is the size of the maps, sigma that of the noise, as a share of the root mean square of x."""
     xp = namespace(grey)
     if task.image_shape and maps:
@@ -104,7 +104,7 @@ def augmented(task, grey, noise, *, maps, sigma):
 
 
 def observed(task, grey, noise, likelihood):
-    """What the bound explains: x binarised for a Bernoulli likelihood; for a Gaussian one x with noise that is as
+    """What the bound explains: x binarised for a Bernoulli likelihood; for a Gaussian one, x with noise as
     wide as its steps.     grey (R,N,width) -> (R,N,X)"""
     xp = namespace(grey)
     x = xp.take(grey, task.pixels, axis=-1)
@@ -144,8 +144,8 @@ def epoch_size(recipe, task):
 
 
 def batches(rngs, model, recipe, task, steps):
-    """The minibatches of an epoch, one for each Step in steps, drawn by a second thread while the first one computes;
-    or on the GPU, which is sent the order of all rows, and seeds, at the start."""
+    """The minibatches of an epoch, one for each Step in steps, drawn by a second thread while the first one computes,
+    or on the GPU itself, which gets the order of all rows, and seeds, at the start."""
     xp = namespace(task.x)
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
     U, L, _ = epoch_size(recipe, task)

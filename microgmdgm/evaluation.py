@@ -1,4 +1,4 @@
-"""Cluster-and-label, and what else says how good and how sure a clustering is.
+"""Cluster-and-label, and other measures of how good and how certain a clustering is.
 
 A slot is a value of the learnt y; a class is a true one.  The best one-to-one map gives each class one slot, as in
 category discovery.  The paper's protocol gives each slot the class most common in it on the scored points themselves.
@@ -41,7 +41,7 @@ def entropies(q):
 
 def monitor(q, prior):
     """The collapse monitor, in nats.     q (N,K): q(y|x) of N points -> dict
-    I(x;y) = H(mean q) − mean H(q) is 0 when y says nothing of x.  A slot is in use where its share
+    I(x;y) = H(mean q) − mean H(q) is 0 when y says nothing about x.  A slot is in use if its share
     of the points is at least a tenth of the smallest prior.  Collapsed: I(x;y) < ½ log 2, less than
     half the information of a fair coin, or fewer than two slots."""
     conditional, marginal = float(entropies(q).mean()), float(entropies(q.mean(axis=0, keepdims=True))[0])
@@ -53,7 +53,7 @@ def monitor(q, prior):
 
 
 def accuracies(counts, slot_map, labelled_classes):
-    """Accuracy overall, over the labelled classes and over the others, as fractions (None where
+    """Accuracy overall, over the labelled classes and over the others, as fractions (None if
     there are no such classes).     counts (C,K), slot_map (K,)"""
     C = len(counts)
     right = (counts * (slot_map == np.arange(C)[:, None])).sum(axis=1)

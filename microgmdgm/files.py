@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, then renamed; read without pickle."""
+"""Files that are complete or absent: written under a temporary name, then renamed; read without pickle."""
 
 import json
 import os
@@ -16,8 +16,8 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, 
 
 @contextmanager
 def whole(path):
-    """A binary file to write, which takes the place of `path` once all of it is on the disk.
-    Where that fails, at any moment, `path` is as it was.  Raises OSError."""
+    """A binary file to write, which replaces `path` once all of it is on disk.
+    If that fails at any point, `path` is unchanged.  Raises OSError."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -32,13 +32,13 @@ def whole(path):
 
 
 def write_json(path, content):
-    """Write content, as JSON, whole or not at all."""
+    """Write content as JSON, completely or not at all."""
     with whole(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_npz(path, settings, **arrays):
-    """Write arrays and a dict of settings as an .npz without pickle, whole or not at all."""
+    """Write arrays and a dict of settings as an .npz without pickle, completely or not at all."""
     with whole(path) as file:
         np.savez(file, settings=json.dumps(settings), **arrays)
 
@@ -55,7 +55,7 @@ def read_arrays(path):
 
 def read_npz(path, kind):
     """The settings and the arrays that write_npz wrote.
-    Raises ValueError, with `kind` for what was expected, where path holds nothing of the sort."""
+    Raises ValueError if path holds no such file; `kind` says in the message what was expected."""
     try:
         arrays = read_arrays(path)
         settings = json.loads(str(arrays.pop("settings")))
@@ -67,18 +67,18 @@ def read_npz(path, kind):
 
 
 def check_format(path, settings, expected):
-    """Raises ValueError where the settings read from path are of another format than this version writes."""
+    """Raises ValueError if the settings read from path have another format than this version writes."""
     if settings.get("format") != expected:
         raise ValueError(f"{path} has format {settings.get('format')}, but this version reads format {expected}")
 
 
 def folder_name(name, recipe):
-    """Where the results of a run go by default: results/<name>-<recipe>-<date and time>."""
+    """The default folder for the results of a run: results/<name>-<recipe>-<date and time>."""
     return f"results/{name}-{recipe}-{datetime.now():%Y-%m-%d-%H%M%S}"
 
 
 def new_folder(path):
-    """The folder, made now.  Raises ValueError where it cannot be written or is not empty."""
+    """Create the folder and return it.  Raises ValueError if it is not empty or cannot be written."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

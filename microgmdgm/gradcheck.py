@@ -4,8 +4,8 @@ forward code (where it is installed) and with central differences.
     >>> from microgmdgm import check_pullback, layers
     >>> check_pullback(layers.dense, W, b, x)
 
-prints a table.  A derivative that agrees proves the derivative, not the formula: for that
-there are the identities in tests/.
+prints a table.  Agreement proves the derivative, not the formula: the identities in tests/
+check the formulas.
 """
 
 import inspect
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-STEP = 1e-5        # of a central difference; its error is about STEP² and 1e-16 / STEP, relative
-ELEMENTS = 40      # how many elements of a large argument are differenced one by one
+STEP = 1e-5        # of a central difference; its relative error is about STEP² + 1e-16 / STEP
+ELEMENTS = 40      # of a large argument, checked by differences one by one
 TOLERANCE = {"autograd": 1e-9, "differences": 1e-6}
 
 
@@ -32,9 +32,9 @@ def check_pullback(function, *arguments, seed=0, verbose=True, **constants):
     """Compare function(*arguments, **constants) -> (value, pullback) with autograd and with
     central differences, for every argument.     -> [Check, …], and the table is printed
 
-    Arguments and value are arrays, or lists, tuples or dicts of them; integer arrays and whatever
-    else needs no gradient are given by name, as constants.  A gradient of None is not checked.
-    Raises ValueError where the pullback's gradients do not fit the arguments."""
+    Arguments and value are arrays, or lists, tuples or dicts of them; pass integer arrays and anything
+    else that needs no gradient by name, as constants.  A gradient of None is not checked.
+    Raises ValueError if the pullback's gradients do not match the arguments."""
     rng = np.random.default_rng(seed)
     arguments = _mapped(lambda a: np.asarray(a, dtype=np.float64), list(arguments))
     value, pullback = function(*arguments, **constants)
@@ -118,7 +118,7 @@ def _leaves(tree):
 
 
 def _rebuilt(tree, leaves):
-    """The same nesting, of other leaves."""
+    """The same nesting with other leaves."""
     if isinstance(tree, dict):
         return {key: _rebuilt(branch, leaves) for key, branch in tree.items()}
     if isinstance(tree, (list, tuple)):
@@ -131,7 +131,7 @@ def _mapped(f, tree):
 
 
 def _aligned(tree, grads, names):
-    """(name, leaf, gradient) of each leaf; None, or a key that is left out, for the gradients of a whole branch."""
+    """(name, leaf, gradient) of each leaf; None, or a missing key, stands for a whole branch."""
     if isinstance(tree, dict):
         for key, branch in tree.items():
             yield from _aligned(branch, None if grads is None else grads.get(key), f"{names}[{key}]")

@@ -1,4 +1,4 @@
-"""A page of HTML with everything inside: readable on a phone and in print, light and dark."""
+"""A self-contained page of HTML, readable on a phone and in print, light and dark."""
 
 import base64
 import html
@@ -63,7 +63,7 @@ def table(heads, rows, words=False):
 
 
 def picture(content, alt, caption="", large=False):
-    """content: of a PNG; large: to be moved about on a small screen rather than made small."""
+    """content: of a PNG; large: a small screen scrolls it and does not shrink it."""
     code = base64.b64encode(content).decode()
     return (f'<figure{" class=large" if large else ""}>'
             f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{code}">'

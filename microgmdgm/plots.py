@@ -8,7 +8,7 @@ from .evaluation import contingency, majority_map
 
 MARKERS = "osD^v<>P*X"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00",
-           "#56B4E9", "#999933", "#882255", "#444444", "#44AA99")  # told apart by colour-blind readers
+           "#56B4E9", "#999933", "#882255", "#444444", "#44AA99")  # distinct for colour-blind readers
 
 
 def slot_names(labelled_classes, K):
@@ -35,7 +35,7 @@ def figure_2(panels, C):
 
 
 def slots(panel, C):
-    """The same with a column a slot of y, under its name, grouped by the class most common in it."""
+    """Figure 2 with one column per slot of y, under its name, grouped by the most common class in it."""
     found, classes, labelled, K, title = panel
     counts = contingency(found, classes, K, C)
     slot_map = majority_map(counts)
@@ -72,8 +72,8 @@ def _shares(axes, counts):
 
 
 def learning_curves(metrics, title):
-    """Accuracy, the bound and the collapse monitor by epoch: a line a run or, from three runs of a model,
-    their median with a band from the lowest to the highest.     metrics: dicts of metrics.jsonl -> Figure"""
+    """Accuracy, the bound and the collapse monitor by epoch: one line per run; for three runs
+    or more of a model, their median with a band from lowest to highest.     metrics: of metrics.jsonl -> Figure"""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     panels = (("accuracy", "accuracy on test data", "fraction"),
               ("L(x)", "bound on log p(x), training batches", "nats"),
