@@ -1,4 +1,4 @@
-"""A table of runs that nothing can lose: what `run_mnist.py` computes with.
+"""A table of runs that survives interruption; `run_mnist.py` computes with it.
 
 Reading order: job, executors, checkpoint, table1, folder, report, progress, options, command.
 """

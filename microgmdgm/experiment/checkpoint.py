@@ -1,4 +1,4 @@
-"""Checkpoints: all that an epoch changes, in one file, so that a run that goes on gives the same bits."""
+"""Checkpoints: everything that an epoch changes, in one file, so that a resumed run gives the same bits."""
 
 from dataclasses import asdict
 
@@ -13,7 +13,7 @@ FORMAT = 2
 
 
 def save(path, state, settings):
-    """Write a State in host memory and the settings of its run, whole or not at all.  Raises OSError."""
+    """Write a State in host memory and the settings of its run, completely or not at all.  Raises OSError."""
     write_npz(path, {"format": FORMAT, "run": settings, "t": state.adam.t, "epoch": state.epoch,
                      "seconds": state.seconds, "slots": [asdict(slots) for slots in state.slots],
                      "generators": [rng.bit_generator.state for rng in state.rngs]},
@@ -21,8 +21,8 @@ def save(path, state, settings):
 
 
 def load(path, settings):
-    """The State that `save` wrote.  Raises ValueError where path holds none, or one of other settings;
-    the file is left as it is."""
+    """The State that `save` wrote.  Raises ValueError if path holds none, or one of other settings;
+    the file is left unchanged."""
     found, arrays = read_npz(path, "a checkpoint written")
     check_format(path, found, FORMAT)
     other = [f"{name} is {_short(theirs)} there and {_short(ours)} here"
@@ -45,7 +45,7 @@ def load(path, settings):
 
 
 def _differences(theirs, ours, prefix=""):
-    """(name, theirs, ours) of the settings that differ, by their own names also where they are nested."""
+    """(name, theirs, ours) of the settings that differ; nested ones go by their own names."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for name in dict.fromkeys((*theirs, *ours)):
             yield from _differences(theirs.get(name), ours.get(name), name)

@@ -1,4 +1,4 @@
-"""What surrounds the runs of run_mnist.py: its data and folder, interruptions, and one line for what goes wrong."""
+"""The command around the runs of run_mnist.py: data, folder, interruptions, and errors in one line."""
 
 import os
 import platform
@@ -24,18 +24,18 @@ def say(text):
 
 
 def fail(message):
-    """One line for what went wrong.     -> the exit code, 2"""
+    """Print an error in one line.     -> the exit code, 2"""
     say(f"run_mnist.py: error: {message}")
     return 2
 
 
 def interruptible():
-    """A scheduler's "stop" counts as Ctrl-C."""
+    """Treat SIGTERM, which schedulers send, as Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def find_data(asked):
-    """Where the data are, and the data.  Without --dataset and where MNIST cannot be had, the digits, and it says so.
+    """The Source of the data, and the data.  Without --dataset and without MNIST it takes the digits, and says so.
     Raises DataError."""
     source = Source(asked.dataset or "mnist", asked.data_dir or os.environ.get(ENVIRONMENT) or None,
                     progressbar=sys.stderr.isatty() and not asked.quiet)
@@ -50,7 +50,7 @@ def find_data(asked):
 
 
 def new_folder(asked, data, job_of):
-    """A new folder for the runs that were asked for; job_of(asked, data, threads) says what they are.
+    """A new folder for the requested runs; job_of(asked, data, threads) gives their Job.
     Raises ValueError."""
     xp = backend.gpu() if asked.gpu else np
     models = ["m2", "gm-dgm"] if asked.model == "both" else [asked.model]
@@ -67,7 +67,7 @@ def new_folder(asked, data, job_of):
 
 
 def old_folder(asked):
-    """The folder to go on with; where its data are is put into `asked`.  Raises ValueError."""
+    """The folder to resume; `asked` gets the place of its data.  Raises ValueError."""
     folder = Folder.resume(asked.resume)
     asked.dataset, asked.data_dir = folder.config["dataset"], asked.data_dir or folder.config["data_dir"]
     asked.gpu = folder.config["job"]["gpu"]
@@ -78,7 +78,7 @@ def old_folder(asked):
 
 
 def check_fingerprint(source, data, folder):
-    """Raises ValueError where the data are not those that the folder's runs began with."""
+    """Raises ValueError if the data are not those with which the folder's runs began."""
     if data.fingerprint != (expected := folder.config["job"]["fingerprint"]):
         raise ValueError(f"the data {source.dataset} found here are others than those of {folder.path}: "
                          f"fingerprint {data.fingerprint}, not {expected}")
@@ -94,7 +94,7 @@ def place(asked, folder):
 
 def train(asked, folder, source):
     """Train every run of the folder that is not finished.
-    -> the exit code: 0, 130 after an interruption, 2 after a failure; what was finished is kept"""
+    -> the exit code: 0, 130 after an interruption, 2 after a failure; finished runs are kept"""
     progress, code = Progress(folder, asked.quiet), 0
 
     def record(job, state, metrics, results):

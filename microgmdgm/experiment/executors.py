@@ -1,6 +1,6 @@
 """Where epochs are computed: in this process, in several, on a Dask cluster.
 
-All are executors of concurrent.futures, so that `compute` knows no difference.
+All are executors of concurrent.futures, so `compute` treats them alike.
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from ..training import Diverged
 from .job import advance
 
-ATTEMPTS = 3  # of processes that die one after the other before an epoch is done
+ATTEMPTS = 3  # at an epoch, by processes that die one after the other
 
 
 class Here(Executor):
@@ -36,7 +36,7 @@ def here():
 
 @contextmanager
 def processes(N):
-    """N processes on this machine.  They leave Ctrl-C to this one, and end with it, however it ends."""
+    """N processes on this machine.  They ignore Ctrl-C and exit when this one does, however it ends."""
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(N, context, initializer=_end_with_parent, initargs=(reader,))
@@ -48,7 +48,7 @@ def processes(N):
 
 
 def _end_with_parent(alive):
-    """`alive` is the end of a pipe that nobody writes to; it closes when the parent ends."""
+    """Exit with the parent.  `alive` is the end of a pipe that nobody writes to; it closes when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch():
@@ -61,8 +61,8 @@ def _end_with_parent(alive):
 
 @contextmanager
 def dask(address):
-    """The workers of the Dask cluster whose scheduler is at `address`.  Dask itself does the work of a
-    worker that dies again.  Raises ValueError where there is no such cluster, or it lacks this version."""
+    """The workers of the Dask cluster whose scheduler is at `address`.  Dask itself reruns the
+    work of a worker that dies.  Raises ValueError if there is no such cluster, or it lacks this version."""
     try:
         from distributed import Client, KilledWorker
         from distributed.client import FutureCancelledError
@@ -95,7 +95,7 @@ def _check_versions(client, address):
 
 
 def versions():
-    """Of what the last bits of a run depend on."""
+    """The versions on which the last bits of a run depend."""
     import numpy
 
     from .. import __version__
@@ -105,7 +105,7 @@ def versions():
 def compute(jobs, source, place, state_of, record):
     """Train all jobs, as many at a time as `place` (here(), processes(N), dask(address)) holds.
     state_of(job) gives the State to start from; record(job, state, metrics, results) is called after each epoch.
-    -> {job: Diverged} of those that diverged.  Raises what `advance` and `record` raise."""
+    -> {job: Diverged} for the jobs that diverged.  Raises what `advance` and `record` raise."""
     waiting, states, diverged, failures = deque(jobs), {}, {}, 0
     while waiting:
         with place() as (executor, width):
@@ -132,7 +132,7 @@ def compute(jobs, source, place, state_of, record):
 
 
 def _epochs(executor, width, waiting, running, states, source, state_of):
-    """Hand out epochs of the waiting jobs until none is left; yields (job, what `advance` gave, or Diverged).
+    """Hand out epochs of the waiting jobs until none is left; yields (job, the result of `advance`, or Diverged).
     A job stays in `waiting` until the executor has taken it, and in `running` until its epoch is done."""
     while waiting or running:
         while waiting and len(running) < width:

@@ -1,6 +1,6 @@
-"""The folder of an experiment: what was asked for, every epoch, every run, and what an interruption leaves.
+"""The folder of an experiment: the request, every epoch, every run, and what an interruption leaves.
 
-    config.json           what was asked for, before anything runs
+    config.json           the request, before anything runs
     metrics.jsonl         a line an epoch a run, as it happens
     checkpoint-….npz      the last epoch of each unfinished run; q(y|x) trained alone, for the other model
     model-….npz           each run's model, as soon as it is trained
@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 class Folder:
-    """Keeps what the runs of `config` give.  Only one process writes to it."""
+    """Keeps the results of the runs of `config`.  Only one process writes to it."""
 
     def __init__(self, path, config):
         self.path, self.config = Path(path), config
@@ -32,15 +32,15 @@ class Folder:
 
     @classmethod
     def create(cls, path, config):
-        """A new folder.  Raises ValueError where it cannot be written or is not empty."""
+        """A new folder.  Raises ValueError if it is not empty or cannot be written."""
         path = new_folder(path)
         write_json(path / "config.json", {"format": FORMAT, **config})
         return cls(path, config)
 
     @classmethod
     def resume(cls, path):
-        """The folder of an interrupted experiment, as it was after the last checkpoints.
-        Raises ValueError where it holds none, or a file in it is damaged; nothing is changed then."""
+        """The folder of an interrupted experiment, in its state after the last checkpoints.
+        Raises ValueError if it holds none, or a file in it is damaged; then nothing is changed."""
         path = Path(path)
         config = _read_json(path / "config.json", "the config.json of an experiment")
         check_format(path / "config.json", config, FORMAT)
@@ -75,7 +75,7 @@ class Folder:
 
     @property
     def unfinished(self):
-        """The jobs that are left to do."""
+        """The jobs that are not finished."""
         return [job for job in self.jobs if not self.finished(job)]
 
     @property
@@ -87,7 +87,7 @@ class Folder:
         return set(job.seeds) <= {run["seed"] for run in self.runs[job.model]}
 
     def state_of(self, job):
-        """The State that the job goes on from, None where it has yet to start."""
+        """The State to continue the job from; None if it has yet to start."""
         return self.states.pop(job, None)
 
     def record(self, job, state, metrics, results):
@@ -136,19 +136,19 @@ class Folder:
                 "models": {model: summarise(runs) for model, runs in self.runs.items() if runs}}
 
     def best(self, model):
-        """The run with the highest bound, which needs no truth, and its model."""
+        """The run with the highest bound, a choice that needs no truth, and its model."""
         result = max(self.runs[model], key=lambda run: run["bound"])
         return result, load(self.path / f"model-{model}-seed{result['seed']}.npz")
 
     def close(self):
-        """Put the lines of metrics.jsonl in order: with several processes they come as they happen."""
+        """Sort the lines of metrics.jsonl, which several processes write as they finish epochs."""
         self._write_metrics()
 
     def _checkpoint(self, job):
         return self.path / f"checkpoint-{job.name}.npz"
 
     def _tidy(self):
-        """Remove what a killed process left half done: torn files, epochs after the last checkpoint."""
+        """Remove what a killed process left unfinished: torn files, epochs after the last checkpoint."""
         for torn in self.path.glob("*.partial"):
             torn.unlink()
         done = {(job.model, seed): job.recipe.total_epochs if self.finished(job) else

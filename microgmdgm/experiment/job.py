@@ -1,8 +1,8 @@
 """One experiment: a model trained once a seed, scored, epoch by epoch.
 
-A Job says all that decides the numbers.  An epoch takes a State to the next one and needs nothing
-else, so that it can be computed here, in another process or on another machine, and go on
-after an interruption as if there had been none.
+A Job holds everything that determines the numbers.  An epoch takes a State to the next one and
+needs nothing else, so it can be computed here, in another process or on another machine, and
+continue after an interruption as if there had been none.
 """
 
 import copy
@@ -37,7 +37,7 @@ class Job:
     hidden_layers: int = 2
     likelihood: str = "bernoulli"
     fingerprint: str = ""           # of the data
-    threads: int | None = None      # of BLAS, on which the last bits depend; None: as it comes
+    threads: int | None = None      # of BLAS, on which the last bits depend; None: BLAS decides
     gpu: bool = False
 
     @property
@@ -57,7 +57,7 @@ class Job:
 
     @classmethod
     def from_settings(cls, settings):
-        """The Job with these settings.  Raises TypeError or ValueError where they do not describe one."""
+        """The Job with these settings.  Raises TypeError or ValueError if they do not describe one."""
         lists = {name: tuple(settings[name]) for name in ("seeds", "labelled_classes")}
         return cls(**{**settings, **lists, "recipe": Recipe(**settings["recipe"])})
 
@@ -123,17 +123,17 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a process finds the data by itself: their name, and a folder that may hold them."""
+    """Where a process finds the data: their name, and a folder that may hold them."""
     dataset: str
     folder: str | None = None
     progressbar: bool = field(default=False, compare=False)
 
     def load(self):
-        """The Data, kept for the next call.  Raises DataError where they cannot be had."""
+        """The Data, cached for the next call.  Raises DataError if they are not available."""
         return _load(self)
 
     def elsewhere(self):
-        """The same on another machine, which may lack the folder but have the data in its cache."""
+        """The Source for another machine, which may lack the folder but have the data in its cache."""
         return self if self.folder and Path(self.folder).is_dir() else Source(self.dataset)
 
 
@@ -158,7 +158,7 @@ def advance(job, source, state):
     from threadpoolctl import threadpool_limits
     with threadpool_limits(job.threads):
         trainer = _trainer(job, source)
-        # a copy: what another process sent may lie in memory in a way that changes the last bits
+        # copied, since the memory layout of what another process sent may change the last bits
         state = trainer.start() if state is None else copy.deepcopy(state).moved(trainer.xp.asarray)
         R, P, q = len(job.seeds), trainer.model.layout.size, trainer.model.layout.span("q(y|x)").stop
         if state.theta.shape == (R, q) and state.epoch == job.recipe.classifier_epochs:

@@ -1,4 +1,4 @@
-"""How far the runs are: a bar with the time left, or a line an epoch where nobody watches."""
+"""Progress of the runs: a bar with the time left or, without a terminal, one line per epoch."""
 
 import sys
 
@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """A bar for all runs with the time left and the latest figures; one plain line an epoch where nobody watches."""
+    """One bar for all runs, with the time left and the latest figures; without a terminal, one line per epoch."""
 
     def __init__(self, folder, quiet):
         recipe = folder.jobs[0].recipe

@@ -1,4 +1,4 @@
-"""report.html: one page with all of an experiment, pictures inside; and the same pictures as files."""
+"""report.html: an experiment on one page with its pictures, which are also files of their own."""
 
 import html
 
