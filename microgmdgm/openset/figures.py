@@ -1,4 +1,4 @@
-"""The figures of the open-set report, in colours that colour-blind readers tell apart."""
+"""The figures of the open-set report, in colours that are distinct for colour-blind readers."""
 
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
@@ -22,12 +22,12 @@ def figures(report, x=None, image_shape=None):
 
 
 def labels(report):
-    """The names of the slots, with "new" where the name does not say so."""
+    """The names of the slots, with "new" added if the name does not say so."""
     return [slot.name if slot.known or slot.name.startswith("new") else f"{slot.name} (new)" for slot in report.slots]
 
 
 def sizes(report):
-    """A bar a slot, as long as it has rows; beside it how sure they are."""
+    """One bar per slot, its length the number of rows, and beside it how sure they are."""
     K = len(report.slots)
     figure = Figure(figsize=(7, 1.4 + 0.3 * K), layout="constrained")
     axes = figure.subplots()
@@ -48,7 +48,7 @@ def sizes(report):
 
 
 def overlaps(report):
-    """How much each slot overlaps with each other; those that look like parts of one class are framed."""
+    """The overlaps of all pairs of slots; pairs that look like parts of one class are framed."""
     K, names = len(report.slots), [slot.name for slot in report.slots]
     o = np.where(np.eye(K, dtype=bool), np.nan, report.overlaps)
     figure = Figure(figsize=(2.6 + 0.42 * K, 1.9 + 0.4 * K), layout="constrained")
@@ -91,7 +91,7 @@ def truth(report):
 
 
 def examples(report, x, image_shape):
-    """A row a slot: its most typical images on the left, its least typical on the right."""
+    """One row per slot: its most typical images on the left, its least typical on the right."""
     h, w = image_shape
     columns = max([len(slot.typical) for slot in report.slots] + [1])
     K = len(report.slots)

@@ -1,14 +1,14 @@
 """The open-set report: what lies in each slot, which slots may be one class, and how sure all of it is.
 
-It needs q(y|x) of some rows and the names of the slots; with the rows themselves it tells what is
-typical of a slot, with a held-out truth how each slot splits.  Its figures are in `figures`.
+It needs q(y|x) of some rows and the names of the slots.  Given the rows themselves, it also says
+what is typical of a slot; given a held-out truth, how each slot splits.  Its figures are in `figures`.
 
 Two slots are compared by their overlap.  q(k|x_n) / Σ_n q(k|x_n) is a distribution over the rows,
 that of slot k, and the overlap of two slots is the Bhattacharyya coefficient of theirs,
 
     o_jk = Σ_n √(q(j|x_n) q(k|x_n)) / √(Σ_n q(j|x_n) Σ_n q(k|x_n)),
 
-0 where no row could be in both, 1 where no row tells one from the other.  Two known classes are
+0 if no row could be in both, 1 if no row tells one from the other.  Two known classes are
 known to differ: slots that overlap more than any two of them look like parts of one class.
 """
 
@@ -22,8 +22,8 @@ from sklearn.metrics import normalized_mutual_info_score
 from ..batches import blocks, moments
 from ..evaluation import contingency, entropies, majority_map, monitor
 
-LEAST = 0.5     # an overlap of less is never called likeness: there may be few known classes, or none
-UNSURE = 0.5    # a row whose most probable slot has less than this is unsure
+LEAST = 0.5     # smaller overlaps never count as alike: there may be few known classes, or none
+UNSURE = 0.5    # a row is unsure if its most probable slot has less than this
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Rows:
 class Slot:
     """One slot and the rows whose most probable slot it is.  confidence and entropy (nats) are the means of
     max_k q(k|x) and H(q(y|x)) over them; nearest is the known class, other than itself, of the largest overlap;
-    typical and untypical are rows, the most and the least so first; truth says how many are of each class."""
+    typical and untypical are rows, the most and the least so first; truth counts the rows of each class."""
     name: str
     known: bool
     size: int
@@ -101,8 +101,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class Report:
-    """All slots; their overlaps (K,K), and from which on two look alike; groups of names that do; profile (K,X),
-    the features of each slot in full (None without x); classes, the names of the truth; and `whole`, of all rows."""
+    """All slots; their overlaps (K,K), and the threshold above which two look alike; groups of names that do; profile
+    (K,X), the features of each slot in full (None without x); classes, the names of the truth; whole, of all rows."""
     slots: list
     overlaps: np.ndarray
     threshold: float
@@ -113,7 +113,7 @@ class Report:
     whole: dict
 
     def as_dict(self):
-        """All of it as JSON has it."""
+        """The report in types that JSON keeps."""
         lists = {"overlaps": self.overlaps.round(4).tolist(),
                  "profile": None if self.profile is None else self.profile.round(4).tolist()}
         return {**asdict(self), **lists}
@@ -144,8 +144,8 @@ def overlaps(q):
 
 
 def alike(o, known, used):
-    """The groups of slots that look like parts of one class, and the overlap from which on they do.  A slot that
-    is used belongs to a group where it overlaps enough with one member of it.
+    """The groups of slots that look like parts of one class, and the overlap above which they do.  A used slot
+    belongs to a group if it overlaps enough with one of its members.
     o (K,K), of which the first `known` are known, used (K,) bool"""
     o = o * np.outer(used, used)
     among_known = o[:known, :known][np.triu_indices(known, 1)]
@@ -209,7 +209,7 @@ def _count(rows, members):
 
 
 def _whole(rows, prior):
-    """What is said of all rows together.  The accuracy names slots by these rows themselves, as cluster-and-label."""
+    """The figures of all rows together.  The accuracy names slots by these rows themselves, as cluster-and-label."""
     whole = {"rows": len(rows.q), "confidence": float(rows.confidence.mean()),
              "share_unsure": float((rows.confidence < UNSURE).mean()),
              "share_new": float((rows.slot >= rows.known).mean()), **monitor(rows.q, prior)}
@@ -222,7 +222,7 @@ def _whole(rows, prior):
 
 
 def report(classifier, X, truth=None, examples=10):
-    """The report of a fitted SemiUnsupervisedClassifier on X (N,width).  A row is typical of its slot where the
+    """The report of a fitted SemiUnsupervisedClassifier on X (N,width).  A row is typical of its slot if its
     bound on log p(x) is high."""
     rows = Rows(classifier.predict_proba(X), classifier.classes_, len(classifier.known_classes_), x=np.asarray(X),
                 feature_names=getattr(classifier, "feature_names_in_", None),

@@ -1,4 +1,4 @@
-"""Labels from outside, with −1 where a row has none, and the slots of the model.
+"""The user's labels, −1 for a row without one, and the slots of the model.
 
 Known classes have the first slots, in sorted order; new ones follow under names of their own.
 """
@@ -15,7 +15,7 @@ def unlabelled(y):
 
 
 def plain(labels):
-    """Labels (N,) in an array of objects, as one of strings or of numbers.  Raises ValueError where they are mixed."""
+    """Labels (N,) of dtype object as an array of strings or of numbers.  Raises ValueError if they are mixed."""
     if labels.dtype != object:
         return labels
     if len({isinstance(label, str) for label in labels}) > 1:
@@ -32,9 +32,9 @@ def new_names(known, new):
 
 
 def slots_of(y, new):
-    """Known classes (L,), new ones, and the slot of each row of y (N,), −1 where it has no label.  Where every row
-    has one there are no new classes, with a warning.  Raises ValueError for labels that are none, a single class,
-    and more classes than rows."""
+    """Known classes (L,), new ones, and the slot of each row of y (N,), −1 for a row without a label.  If every row
+    has one there are no new classes, and a warning.  Raises ValueError for invalid labels, for a single class,
+    and for more classes than rows."""
     without = unlabelled(y)
     labels = plain(y[~without])
     if len(labels):

@@ -3,11 +3,11 @@
     constant   one value                              left out
     binary     two values                             0 and 1
     count      whole numbers from 0, three or more    √(x + 3/8), of nearly constant variance (Anscombe, 1948)
-    real       all else                               as it is
+    real       anything else                          unchanged
 
-Where all columns are binary, they go to a Bernoulli likelihood.  Else each is brought to mean 0
-and standard deviation 1, for a Gaussian one.  Images have one scale for all pixels, from 0, the
-least value of all, to 1, the largest, and a Bernoulli likelihood.  Heavy tails stay as they are.
+If all columns are binary, the likelihood is Bernoulli.  Otherwise it is Gaussian, and each column is
+scaled to mean 0 and standard deviation 1.  Images have one scale for all pixels, from 0, the
+least value of all, to 1, the largest, and a Bernoulli likelihood.  Heavy tails are left unchanged.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def kinds_of(x):
 
 @dataclass(frozen=True)
 class Columns:
-    """The model sees (f(x) − shift) / unit, f the square root above for counts: kinds, shift, unit (X,).
+    """The model sees (f(x) − shift) / unit, f the square root above for counts; kinds, shift, unit (X,).
     `rows` gives that times white, as `Data` wants it."""
     likelihood: str
     white: float
@@ -45,8 +45,8 @@ class Columns:
 
     @classmethod
     def learn(cls, x, likelihood="auto", image=False):
-        """What the columns of x (N,X) are, in a few passes of a few rows each.  Raises ValueError
-        where all are constant, or a Bernoulli likelihood is asked for a table that is not within [0, 1]."""
+        """Learn the columns of x (N,X), in a few passes over a few rows at a time.  Raises ValueError
+        if all are constant, or for a Bernoulli likelihood on a table that is not within [0, 1]."""
         kinds, lo, hi = kinds_of(x)
         if not kinds.any():
             raise ValueError(f"all {len(kinds)} columns of X are constant, so that there is nothing to learn from")
@@ -92,7 +92,7 @@ class Columns:
         return (x - self.shift) * (self.white / self.unit)
 
     def inverse(self, h):
-        """The x of which h is the `rows`.     (N,X) -> (N,X)"""
+        """The inverse of `rows`.     (N,X) -> (N,X)"""
         x = np.asarray(h, dtype=np.float64) * (self.unit / self.white) + self.shift
         counts = self.kinds == COUNT
         if counts.any() and self.likelihood == "gaussian":
@@ -115,7 +115,7 @@ class Columns:
 
 
 class View:
-    """The rows of x as the model sees them, made when they are asked for: nothing is copied whole."""
+    """The rows of x as the model sees them, computed on access, so that x is never copied whole."""
 
     def __init__(self, x, columns):
         self.x, self.columns, self.shape = x, columns, x.shape
