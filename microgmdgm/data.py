@@ -1,7 +1,8 @@
-"""MNIST, scikit-learn's digits, or any .npz; and hiding labels and whole classes.
+"""MNIST and Fashion-MNIST, scikit-learn's digits, or any .npz; and hiding labels and whole classes.
 
-MNIST is looked for in --data-dir, in the folder that the environment variable MICROGMDGM_DATA
-names, in the user's cache, and then downloaded to that cache.  The content of every file is
+A data set of `SETS` is looked for in --data-dir, else in the folder that the environment variable
+MICROGMDGM_DATA names, else in the user's cache, and then downloaded to that cache.  Such a folder
+holds the four files itself, or in a folder by the data set's name.  The content of every file is
 checked by its SHA-256, whether it lies there gzipped or not.
 """
 
@@ -18,20 +19,44 @@ import numpy as np
 from .files import UNREADABLE, read_arrays
 
 ENVIRONMENT = "MICROGMDGM_DATA"
-MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/",
-           "https://storage.googleapis.com/cvdf-datasets/mnist/")
-FILES = {  # name: SHA-256 of the decompressed file
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+
+
+@dataclass(frozen=True)
+class IdxSet:
+    """A data set of images and their classes in four IDX files, known by what they hold."""
+    title: str
+    files: dict         # name: SHA-256 of the file, and of the gzipped one as the mirrors serve it
+    mirrors: tuple      # addresses, to be followed by the name of a gzipped file
+    classes: tuple = ()  # their names, where they are not called 0, 1, …
+
+
+SETS = {
+    "mnist": IdxSet(
+        "MNIST",
+        {"train-images-idx3-ubyte": ("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+                                     "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+         "train-labels-idx1-ubyte": ("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+                                     "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+         "t10k-images-idx3-ubyte": ("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+                                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+         "t10k-labels-idx1-ubyte": ("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+                                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6")},
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")),
+    "fashion-mnist": IdxSet(
+        "Fashion-MNIST",
+        {"train-images-idx3-ubyte": ("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                                     "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+         "train-labels-idx1-ubyte": ("bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                                     "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+         "t10k-images-idx3-ubyte": ("5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                                    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+         "t10k-labels-idx1-ubyte": ("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+                                    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5")},
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"),
+        ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")),
 }
-GZIPPED = {  # name: SHA-256 of the gzipped file as the mirrors serve it
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-}
+NAMES = (*(name for known in SETS for name in (known, f"{known}-validation")), "digits")  # that `load` knows
 
 
 class DataError(ValueError):
@@ -50,11 +75,17 @@ class Data:
     y_test: np.ndarray
     image_shape: tuple | None
     white: float = 255.0  # for a Bernoulli likelihood the largest value that x can take: x / white lies in [0, 1]
+    classes: tuple = ()   # the names of the classes, where they are not called 0, 1, …
 
     @property
     def C(self):
         """The number of true classes."""
         return int(self.y_train.max()) + 1
+
+    @property
+    def class_names(self):
+        """What each class is called in figures and reports: (C,) texts."""
+        return self.classes or tuple(map(str, range(self.C)))
 
     @property
     def fingerprint(self):
@@ -67,18 +98,17 @@ class Data:
 
 
 def load(dataset, data_dir=None, progressbar=False):
-    """The data set "mnist", "mnist-validation" or "digits", or the path of an .npz.
+    """The data set "mnist" or "fashion-mnist", either with "-validation" behind it, "digits", or the path of an .npz.
     Raises DataError where it cannot be had."""
     if str(dataset).endswith(".npz"):
         return npz(dataset)
     if dataset == "digits":
         return digits()
-    if dataset == "mnist":
-        return mnist(data_dir, progressbar)
-    if dataset == "mnist-validation":
-        return validation(mnist(data_dir, progressbar))
-    raise DataError("the data set must be mnist, mnist-validation, digits or the path of an .npz, "
-                    f"not {dataset!r}")
+    name = str(dataset).removesuffix("-validation")
+    if name not in SETS:
+        raise DataError(f"the data set must be {', '.join(NAMES)} or the path of an .npz, not {dataset!r}")
+    data = idx(name, data_dir, progressbar)
+    return data if dataset == name else validation(data)
 
 
 def digits():
@@ -90,16 +120,15 @@ def digits():
     return Data("digits", x[~test], y[~test], x[test], y[test], (8, 8), 16.0)
 
 
-def mnist(data_dir=None, progressbar=False):
-    """The original MNIST: 60,000 training and 10,000 test images of 28×28."""
+def idx(dataset, data_dir=None, progressbar=False):
+    """A data set of SETS: for MNIST 60,000 training and 10,000 test images of 28×28."""
     folder = data_dir or os.environ.get(ENVIRONMENT)
-    if folder:
-        arrays = [parse_idx(_read(Path(folder), name), name) for name in FILES]
-    else:
-        arrays = [parse_idx(_download(name, progressbar), name) for name in FILES]
-    x_train, y_train, x_test, y_test = arrays
-    return Data("mnist", x_train.reshape(len(x_train), -1), y_train.astype(np.int64),
-                x_test.reshape(len(x_test), -1), y_test.astype(np.int64), (28, 28))
+    contents = [_read(Path(folder), dataset, file) if folder else _download(dataset, file, progressbar)
+                for file in SETS[dataset].files]
+    x_train, y_train, x_test, y_test = map(parse_idx, contents, SETS[dataset].files)
+    return Data(dataset, x_train.reshape(len(x_train), -1), y_train.astype(np.int64),
+                x_test.reshape(len(x_test), -1), y_test.astype(np.int64), x_train.shape[1:],
+                classes=SETS[dataset].classes)
 
 
 def validation(data, N=10_000):
@@ -117,9 +146,10 @@ def read_npz(path):
 
 
 def npz(path):
-    """Arrays x_train (N,X), y_train (N,), x_test, y_test and, for images, image_shape (h, w) from an
+    """Arrays x_train (N,X), y_train (N,), or x and y, x_test, y_test and, for images, image_shape (h, w) from an
     .npz without pickle.  x is finite and not negative; its largest value counts as white."""
     arrays = read_npz(path)
+    arrays = {f"{name}_train" if name in ("x", "y") else name: array for name, array in arrays.items()}
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
     if missing:
         raise DataError(f"{path} must hold x_train, y_train, x_test and y_test, but lacks {', '.join(missing)}")
@@ -132,7 +162,8 @@ def npz(path):
         if x.dtype.kind not in "uif" or not np.isfinite(x).all() or x.min() < 0:
             raise DataError(f"{path}: x_{name} must hold finite numbers, none negative: scale it, fill or drop rows")
         if y.dtype.kind not in "ui" or y.min() < 0 or y.max() > y_train.max():
-            raise DataError(f"{path}: y_{name} must hold whole numbers from 0, and no class that y_train lacks")
+            raise DataError(f"{path}: y_{name} must hold whole numbers from 0, and no class that y_train lacks; "
+                            "where rows have no label, python run_mnist.py wants them as x and y")
     if shape and (len(shape) != 2 or shape[0] * shape[1] != x_train.shape[1]):
         raise DataError(f"{path}: image_shape must be (h, w) with h·w = {x_train.shape[1]}, not {shape}")
     return Data(Path(path).stem, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), shape,
@@ -154,17 +185,19 @@ def parse_idx(content, name):
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _read(folder, name):
-    """The verified content of one file of MNIST in a folder, gzipped or not."""
-    for path in (folder / name, folder / f"{name}.gz"):
+def _read(folder, dataset, file):
+    """The verified content of one file of a data set, gzipped or not, in a folder or in one by its name below."""
+    below = folder / dataset
+    here = below if below.is_dir() else folder
+    for path in (here / file, here / f"{file}.gz"):
         if path.is_file():
-            return _verify(path, name)
-    missing = [n for n in FILES if not any((folder / f).is_file() for f in (n, f"{n}.gz"))]
-    raise DataError(f"{folder} must hold the four files of MNIST, gzipped or not; "
-                    f"it lacks {', '.join(missing)} (with or without .gz)")
+            return _verify(path, dataset, file)
+    missing = [n for n in SETS[dataset].files if not any((here / f).is_file() for f in (n, f"{n}.gz"))]
+    raise DataError(f"{folder} must hold the four files of {SETS[dataset].title}, gzipped or not, itself or in a "
+                    f"folder {dataset}; {here} lacks {', '.join(missing)} (with or without .gz)")
 
 
-def _verify(path, name):
+def _verify(path, dataset, file):
     """The decompressed content of path, if its SHA-256 is that of the original."""
     try:
         content = path.read_bytes()
@@ -172,31 +205,35 @@ def _verify(path, name):
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}; delete it and download it again") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != FILES[name]:
-        if content[:3] != b"\0\0\x08":
-            parse_idx(content, str(path))
-        raise DataError(f"{path} is not the original but truncated or altered: expected SHA-256 {FILES[name]}, "
-                        f"found {found}; delete it and download it again")
-    return content
+    found, (expected, _) = hashlib.sha256(content).hexdigest(), SETS[dataset].files[file]
+    if found == expected:
+        return content
+    for other in SETS.values():
+        if found == other.files[file][0]:
+            raise DataError(f"{path} is of {other.title}: name a folder with {SETS[dataset].title} by --data-dir or "
+                            f"{ENVIRONMENT}, or put its files into a folder {dataset} below this one")
+    if content[:3] != b"\0\0\x08":
+        parse_idx(content, str(path))
+    raise DataError(f"{path} is not the original but truncated or altered: expected SHA-256 {expected}, "
+                    f"found {found}; delete it and download it again")
 
 
-def _download(name, progressbar):
+def _download(dataset, file, progressbar):
     """The verified content of one file, from the user's cache or the first mirror that has it."""
     import pooch
     pooch.get_logger().setLevel("WARNING")
-    cache = pooch.os_cache("microgmdgm")
+    known, cache = SETS[dataset], pooch.os_cache("microgmdgm") / dataset
     errors = []
-    for mirror in MIRRORS:
+    for mirror in known.mirrors:
         try:
-            path = pooch.retrieve(f"{mirror}{name}.gz", known_hash=GZIPPED[name], fname=f"{name}.gz",
+            path = pooch.retrieve(f"{mirror}{file}.gz", known_hash=known.files[file][1], fname=f"{file}.gz",
                                   path=cache, progressbar=progressbar)
-            return _verify(Path(path), name)
+            return _verify(Path(path), dataset, file)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
             terse = type(error).__module__.startswith("requests")  # whose messages fill a page
             errors.append(f"{mirror}: {type(error).__name__ if terse else str(error).splitlines()[0]}")
-    raise DataError(f"MNIST is neither in {cache} nor can it be downloaded ({'; '.join(errors)}); put the four "
-                    f"files into a folder and name it with --data-dir or {ENVIRONMENT}, or use --dataset digits")
+    raise DataError(f"{known.title} is neither in {cache} nor can it be downloaded ({'; '.join(errors)}); put the "
+                    f"four files into a folder and name it with --data-dir or {ENVIRONMENT}, or use --dataset digits")
 
 
 def hide_labels(y, labelled_classes, labels_per_class, rng):

@@ -11,53 +11,62 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00",
            "#56B4E9", "#999933", "#882255", "#444444", "#44AA99")  # distinct for colour-blind readers
 
 
-def slot_names(labelled_classes, K):
-    """Labelled classes under their own names, found slots as new-0, new-1, …"""
-    return [str(c) for c in labelled_classes] + [f"new-{k}" for k in range(K - len(labelled_classes))]
+def slot_names(labelled_classes, K, names=None):
+    """Labelled classes under their own names, (C,) or None for numbers; found slots as new-0, new-1, …"""
+    known = [names[c] if names else str(c) for c in labelled_classes]
+    return known + [f"new-{k}" for k in range(K - len(known))]
 
 
-def figure_2(panels, C):
+def figure_2(panels, C, names=None):
     """Figure 2 of the paper: rows are true classes, from 0 at the bottom, columns the classes given to them,
     each slot standing for the class most common in it; each row sums to 1.  A panel a model, side by side.
-    panels [(slots (N,), classes (N,), labelled classes, K, title), …] -> Figure"""
+    panels [(slots (N,), classes (N,), labelled classes, K, title), …], names (C,) of the classes -> Figure"""
+    names = names or [str(c) for c in range(C)]
     figure = Figure(figsize=(1.6 + (1.0 + 0.52 * C) * len(panels), 1.4 + 0.5 * C), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (slots, classes, labelled, K, title) in zip(row, panels):
         given = majority_map(contingency(slots, classes, K, C))[slots]
         image = _shares(axes, contingency(given, classes, C, C))
-        axes.set_xticks(range(C))
+        _columns(axes, names)
         axes.set_xlabel("class given to it")
         axes.set_title(title, fontsize=11)
         axes.set_ylabel("true class" if axes is row[0] else "")
-        axes.set_yticks(range(C), _class_names(labelled, C))
+        axes.set_yticks(range(C), _rows(labelled, names))
     figure.colorbar(image, ax=row, label="share of the true class", fraction=0.03)
     return figure
 
 
-def slots(panel, C):
+def slots(panel, C, names=None):
     """Figure 2 with one column per slot of y, under its name, grouped by the most common class in it."""
     found, classes, labelled, K, title = panel
+    names = names or [str(c) for c in range(C)]
     counts = contingency(found, classes, K, C)
     slot_map = majority_map(counts)
     order = np.lexsort((np.arange(K), np.where(slot_map < 0, C, slot_map)))
-    names = np.array(slot_names(labelled, K))[order]
+    own = np.array(slot_names(labelled, K, names))[order]
     figure = Figure(figsize=(2.4 + 0.56 * K, 1.6 + 0.5 * C), layout="constrained")
     axes = figure.subplots()
     image = _shares(axes, counts[:, order])
     for column in np.flatnonzero(np.diff(slot_map[order])):
         axes.axvline(column + 0.5, color="white", linewidth=1.5)
-    axes.set_xticks(range(K), [f"{name}\n→ {c if c >= 0 else 'empty'}" for name, c in zip(names, slot_map[order])],
-                    fontsize=8)
+    _columns(axes, [f"{name}\n→ {names[c] if c >= 0 else 'empty'}" for name, c in zip(own, slot_map[order])],
+             fontsize=8)
     axes.set_xlabel("slot of the learnt y → most common class in it")
-    axes.set_yticks(range(C), _class_names(labelled, C))
+    axes.set_yticks(range(C), _rows(labelled, names))
     axes.set_ylabel("true class")
     axes.set_title(title, fontsize=11)
     figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.03)
     return figure
 
 
-def _class_names(labelled, C):
-    return [f"{c}" if c in labelled else f"{c}  (never labelled)" for c in range(C)]
+def _rows(labelled, names):
+    return [name if c in labelled else f"{name}  (never labelled)" for c, name in enumerate(names)]
+
+
+def _columns(axes, texts, **settings):
+    """Texts below the columns, upright where they are long."""
+    long = max(len(line) for text in texts for line in text.split("\n")) > 7
+    axes.set_xticks(range(len(texts)), texts, rotation=90 if long else 0, **settings)
 
 
 def _shares(axes, counts):
@@ -108,9 +117,9 @@ def learning_curves(metrics, title):
     return figure
 
 
-def samples(trained, title, slots=None, columns=10, seed=0):
+def samples(trained, title, slots=None, columns=10, seed=0, names=None):
     """A row of samples p(x|z), z ~ p(z|y), of each of the slots, or of all.  For images."""
-    names, (h, w) = slot_names(trained.labelled_classes, trained.model.K), trained.image_shape
+    names, (h, w) = slot_names(trained.labelled_classes, trained.model.K, names), trained.image_shape
     slots = np.arange(trained.model.K) if slots is None else np.asarray(slots)
     K = len(slots)
     x = trained.sample(K * columns, np.repeat(slots, columns), seed).reshape(K, columns, h, w)
@@ -128,7 +137,7 @@ def samples(trained, title, slots=None, columns=10, seed=0):
     return figure
 
 
-def latent(trained, x, classes, title, points=2000):
+def latent(trained, x, classes, title, points=2000, names=None):
     """The means of z of some test points in two dimensions (t-SNE), marked by true class."""
     from sklearn.manifold import TSNE
     x, classes = x[:points], classes[:points]
@@ -138,11 +147,12 @@ def latent(trained, x, classes, title, points=2000):
     axes = figure.subplots()
     for c in np.unique(classes):
         here = place[classes == c]
+        name = names[c] if names else str(c)
         known = c in trained.labelled_classes
         axes.scatter(*here.T, s=11, marker=MARKERS[c % 10], color=COLOURS[c % 10], alpha=0.65,
-                     linewidths=0, label=f"{c}" if known else f"{c} (never labelled)")
-        axes.text(*np.median(here, axis=0), str(c), fontsize=15, weight="bold", ha="center", va="center",
-                  bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1})
+                     linewidths=0, label=name if known else f"{name} (never labelled)")
+        axes.text(*np.median(here, axis=0), name, fontsize=15 if len(name) < 3 else 10, weight="bold",
+                  ha="center", va="center", bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1})
     axes.set_xlabel("first t-SNE coordinate")
     axes.set_ylabel("second t-SNE coordinate")
     axes.set_title(title)

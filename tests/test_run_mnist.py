@@ -212,7 +212,7 @@ def test_too_little_memory_gets_one_clear_line(tmp_path, monkeypatch, capsys):
 
 
 def test_an_altered_file_gets_one_clear_line(tmp_path):
-    for name in microgmdgm.data.FILES:
+    for name in microgmdgm.data.SETS["mnist"].files:
         (tmp_path / name).write_bytes(b"\0\0\x08\x01\0\0\0\x02ab")
     done = run("--dataset", "mnist", "--data-dir", tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..data import hide_labels, slot_prior
+from ..data import NAMES, hide_labels, slot_prior
 from ..recipes import RECIPES, changed, recipe_for
 
 
@@ -40,14 +40,15 @@ def parser():
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
     add("--classifier-epochs", type=int, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
         "recipe's)", default=argparse.SUPPRESS)
-    add("--dataset", metavar="{mnist,mnist-validation,digits,FILE.npz}", default=argparse.SUPPRESS,
-        help="mnist-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
+    add("--dataset", metavar=f"{{{','.join(NAMES)},FILE.npz}}", default=argparse.SUPPRESS,
+        help="…-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
         "with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
         "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
     add("--new-classes", type=count("auto"), metavar="N", default="auto",
         help="how many classes of your own data have no label, or auto, which finds it")
-    add("--data-dir", metavar="DIR", help="folder with the four files of MNIST (default: the one that MICROGMDGM_DATA "
-        "names, or else a download into the user's cache)", default=argparse.SUPPRESS)
+    add("--data-dir", metavar="DIR", help="folder with the four files of MNIST, or of the data set named, or with a "
+        "folder by its name that has them (default: the one that MICROGMDGM_DATA names, or else a download into the "
+        "user's cache)", default=argparse.SUPPRESS)
     add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
         help="classes that have labels; none: unsupervised, all: semi-supervised")
     add("--labels-per-class", type=count("all"), metavar="N", default=argparse.SUPPRESS,

@@ -51,20 +51,22 @@ def _from_data(folder, best, data):
     title = {name: f"{TITLES[name]} on {TITLES.get(data.name, data.name)}" for name in models}
     chosen = {name: f"highest bound of {len(runs)} runs, seed {best[name][0]['seed']}" if len(runs) > 1 else
               f"seed {best[name][0]['seed']}" for name, runs in models.items()}
-    pictures = {}
+    pictures, names = {}, data.class_names
     panels = {name: (trained.predict(data.x_test), data.y_test, trained.labelled_classes, trained.model.K,
                      f"{title[name]}, {chosen[name]}: accuracy {result['accuracy']:.3f}")
               for name, (result, trained) in best.items()}
     for name, (result, trained) in best.items():
         where = f"{title[name]}, {chosen[name]}"
-        pictures["figure2", name] = plots.figure_2([panels[name]], data.C)
-        pictures["slots", name] = plots.slots(panels[name], data.C)
+        pictures["figure2", name] = plots.figure_2([panels[name]], data.C, names)
+        pictures["slots", name] = plots.slots(panels[name], data.C, names)
         if data.image_shape:
             used = np.unique(panels[name][0])
-            pictures["samples", name] = plots.samples(trained, f"{where}: samples of each slot in use", used)
-        pictures["latent", name] = plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data")
+            pictures["samples", name] = plots.samples(trained, f"{where}: samples of each slot in use", used,
+                                                      names=names)
+        pictures["latent", name] = plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data",
+                                                names=names)
     if len(models) > 1:
-        pictures["figure2", ""] = plots.figure_2(list(panels.values()), data.C)
+        pictures["figure2", ""] = plots.figure_2(list(panels.values()), data.C, names)
     return pictures
 
 

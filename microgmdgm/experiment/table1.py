@@ -2,14 +2,16 @@
 
 import numpy as np
 
+from ..data import SETS
+
 PAPER_TABLE_1 = {  # fractions: mean and SD over ten runs on MNIST
     "m2": {"accuracy_labelled_classes": (0.863, 0.022), "accuracy_unlabelled_classes": (0.634, 0.083),
            "accuracy": (0.743, 0.044)},
     "gm-dgm": {"accuracy_labelled_classes": (0.937, 0.019), "accuracy_unlabelled_classes": (0.874, 0.045),
                "accuracy": (0.907, 0.020)},
 }
-TITLES = {"m2": "M2", "gm-dgm": "GM-DGM", "mnist": "MNIST",
-          "mnist-validation": "MNIST (validation)", "digits": "digits"}
+TITLES = {"m2": "M2", "gm-dgm": "GM-DGM", "digits": "digits", **{name: known.title for name, known in SETS.items()},
+          **{f"{name}-validation": f"{known.title} (validation)" for name, known in SETS.items()}}
 TABLE_ROWS = (  # figure of a run, title of its row
     (None, "One slot a class: the best one-to-one map"),
     ("accuracy_one_to_one_labelled_classes", "labelled classes"),
