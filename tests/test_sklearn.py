@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import microgmdgm
 from microgmdgm import recipes
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
+from microgmdgm.sklearn.labels import marked, slots_of, unlabelled
 from .conftest import ON_GPU
 
 QUICK = replace(recipes.FAST_TABLE, minimum_epoch=1500, classifier_epochs=2, epochs=2)
@@ -109,6 +110,36 @@ def test_labels_of_every_kind(names, unlabelled, known, new):
     assert model.known_classes_.tolist() == known and model.new_classes_.tolist() == new
     assert model.classes_.tolist() == known + new and set(model.predict(X)) <= set(known + new)
     assert model.score(X, labels) > 0.9
+
+
+@pytest.mark.parametrize("y, known", [
+    (["ash", None, "oak", float("nan")], ["ash", "oak"]), (["ash", "", "NA", "oak"], ["ash", "oak"]),
+    (np.array(["a", "b", "", "-1"]), ["a", "b"]), ([3, 4, None, -1], [3, 4]), ([3.0, float("nan"), 4.0, -1.0], [3, 4]),
+    ([True, False, None, None], [False, True])], ids=str)
+def test_nothing_in_the_place_of_a_label_is_no_label(y, known):
+    assert slots_of(marked(y), 1)[0].tolist() == known
+    missing = [label is None or label != label or label in ("", "NA", "-1", -1) for label in y]
+    assert unlabelled(marked(y)).tolist() == missing == unlabelled(np.asarray(y)).tolist()
+
+
+@pytest.mark.parametrize("kind", ["Int64", "Float64", "string", "category", "object"])
+def test_what_pandas_calls_missing_is_no_label(kind):
+    pandas = pytest.importorskip("pandas")
+    names = [7, 8, pandas.NA] if kind in ("Int64", "Float64") else ["ash", "oak", None if kind == "category" else pandas.NA]
+    X, _, given = blobs()
+    y = pandas.Series([names[label] for label in given], dtype=kind)
+    model = quick().fit(pandas.DataFrame(X, columns=list("abcd")), y)
+    assert model.known_classes_.tolist() == names[:2] and len(model.new_classes_) == 1
+    assert model.score(pandas.DataFrame(X, columns=list("abcd")), y) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["object", "string", "category"])
+def test_a_column_of_text_is_refused_by_its_name(kind):
+    pandas = pytest.importorskip("pandas")
+    X, _, given = blobs()
+    frame = pandas.DataFrame(X, columns=list("abcd")).assign(colour=pandas.Series(["red", "blue"] * 45, dtype=kind))
+    with pytest.raises(ValueError, match="column 'colour' of X holds text, such as 'red': leave it out, or make numbers"):
+        quick().fit(frame, given)
 
 
 def test_without_any_label_it_clusters():

@@ -59,7 +59,7 @@ def new_folder(asked, data, job_of):
     return Folder.create(
         asked.out or folder_name(data.name, asked.recipe),
         {"command": asked.command, "fallback": asked.fallback, "dataset": asked.dataset or data.name,
-         "data_dir": asked.data_dir, "classes": [str(c) for c in range(data.C)],
+         "data_dir": asked.data_dir, "classes": list(data.class_names),
          "models": models, "seeds": [asked.seed + r for r in range(asked.runs)],
          "together": together,
          "job": job.settings, "device": backend.device_name(xp),

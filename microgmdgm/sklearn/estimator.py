@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..backend import gpu
@@ -24,8 +24,8 @@ from ..evaluation import monitor
 from ..recipes import RECIPES, Recipe, recipe_for
 from ..trained import ROWS, read
 from ..training import fit
-from .labels import plain, slots_of, unlabelled
-from .tables import Columns, View
+from .labels import marked, plain, slots_of, unlabelled
+from .tables import Columns, View, refuse_text
 
 MINIMUM_SD = 1e-6  # of a column as the model sees it: less is rounding
 SAMPLES = 8        # of z, for the bound of score_samples
@@ -140,11 +140,12 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.verbose = verbose
 
     def fit(self, X, y):
-        """Train on X (N,width) and labels y (N,), −1 ("-1" among strings) where there is none.
+        """Train on X (N,width) and labels y (N,), where there is none −1, NaN, None, pd.NA or an empty text.
         Raises ValueError for what cannot be learnt from, Diverged as `train` does; warns where y has no
         unlabelled row and where y has collapsed, that is, says almost nothing of X."""
         self._check_settings()
-        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        refuse_text(X)
+        X, y = validate_data(self, X, y if y is None else marked(y), ensure_min_samples=2)
         self._check_image(X)
         slots = self._find_classes(y)
         self.columns_ = Columns.learn(X, self.likelihood, self.image_shape is not None)
@@ -228,8 +229,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         return bound + np.concatenate([self.columns_.log_density(X[i:i + ROWS]) for i in range(0, len(X), ROWS)])
 
     def score(self, X, y, sample_weight=None):
-        """The accuracy over the rows that have a label, that is, y other than −1."""
-        y = np.asarray(y)
+        """The accuracy over the rows that have a label."""
+        y = column_or_1d(y)
         labelled = ~unlabelled(y)
         if not labelled.any():
             raise ValueError("y has no labelled row, so that there is nothing to score")

@@ -1,4 +1,4 @@
-"""The user's labels, −1 for a row without one, and the slots of the model.
+"""Labels from outside, with −1 or nothing where a row has none, and the slots of the model.
 
 Known classes have the first slots, in sorted order; new ones follow under names of their own.
 """
@@ -6,12 +6,24 @@ Known classes have the first slots, in sorted order; new ones follow under names
 import warnings
 
 import numpy as np
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+
+NONE = ("-1", "-1.0", "", "NA", "NaN", "nan", "None", "<NA>", "NaT")  # the texts of −1, NaN, None and pandas' NA
 
 
 def unlabelled(y):
-    """Where y (N,) is −1; NumPy turns it into "-1" among strings."""
-    return y == "-1" if y.dtype.kind in "US" else np.asarray(y == -1, dtype=bool)
+    """Where y (N,) has no label: −1, NaN, None, pd.NA, or the text of one of them, which NumPy makes of it among
+    strings; or no text at all."""
+    y = np.asarray(y)
+    return np.isin(y.astype(str), NONE) if y.dtype.kind in "OUS" else (y == -1) | (y != y)
+
+
+def marked(y):
+    """Labels (N,) of any kind, with −1 ("-1" among strings) wherever there is none.  Raises ValueError."""
+    y = column_or_1d(y, warn=True)
+    without = unlabelled(y)
+    return np.where(without, "-1" if y.dtype.kind in "US" else -1, y) if without.any() else y
 
 
 def plain(labels):

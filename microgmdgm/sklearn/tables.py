@@ -22,6 +22,16 @@ STEPS = 20  # a Gaussian likelihood sees a column in steps of σ/20 and smooths 
             # which a column that often takes the same value could have an infinite density
 
 
+def refuse_text(X):
+    """Raises ValueError where a column of a frame holds text, by its name."""
+    for name in getattr(X, "columns", ()):
+        column = np.asarray(X[name])
+        found = [value for value in column if isinstance(value, str)] if column.dtype.kind in "OUS" else []
+        if found:
+            raise ValueError(f"column {name!r} of X holds text, such as {found[0]!r}: leave it out, or make numbers of "
+                             "it, for instance by scikit-learn's OneHotEncoder")
+
+
 def kinds_of(x):
     """The kind of each column, and its least and largest value.     x (N,X) -> 3 × (X,)"""
     lo, hi, integral, two = np.inf, -np.inf, True, True
