@@ -12,7 +12,7 @@ PAPER = ("backend", "parameters", "layers", "distributions", "models", "marginal
 LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "batches", "slots", "trained", "training", "evaluation",
             "plots", "pages")
 ROOMS = {"sklearn": ("labels", "tables", "estimator"),
-         "openset": ("slots", "figures", "command"),
+         "openset": ("slots", "figures", "tables", "command"),
          "experiment": ("job", "executors", "checkpoint", "table1", "folder", "report", "progress", "options", "command")}
 ORDER = [*PAPER, *LEARNING, *(f"{room}.{name}" for room, names in ROOMS.items() for name in names)]
 

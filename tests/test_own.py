@@ -98,6 +98,71 @@ def test_bad_data_get_one_clear_line_and_leave_nothing(changes, options, message
     assert not (tmp_path / "out").exists()
 
 
+def csv_file(path, header="height, width,depth,age,label", rows=None, mark=",", N=90):
+    X, _, given = blobs()
+    names = np.array(["ash", "oak", ""])[given]
+    rows = [mark.join([*map(str, x), name]) for x, name in zip(X[:N], names[:N])] if rows is None else rows
+    path.write_text("\n".join([header.replace(",", mark), *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_table_is_read(tmp_path, mark):
+    X, _, given = blobs()
+    found = own.read(csv_file(tmp_path / "trees.csv", mark=mark))
+    assert found.name == "trees" and found.feature_names == ["height", "width", "depth", "age"]
+    np.testing.assert_array_equal(found.x, X)
+    assert own.unlabelled(found.y).tolist() == (given < 0).tolist() and set(found.y) == {"ash", "oak", ""}
+
+
+def test_quotes_a_mark_of_byte_order_and_empty_lines_are_read(tmp_path):
+    rows = ['1,"oak, young",2.5e-3', "", ' -4 , NA,5', '"6",None,7', '8,ash,9']
+    path = csv_file(tmp_path / "trees.csv", header='\ufeff"height","kind of tree","age"', rows=rows)
+    found = own.read(path, "kind of tree")
+    assert found.x.tolist() == [[1, 0.0025], [-4, 5], [6, 7], [8, 9]] and found.feature_names == ["height", "age"]
+    assert found.y.tolist() == ["oak, young", "NA", "None", "ash"]
+    assert own.unlabelled(found.y).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("header, rows, options, message", [
+    ("a,b,label", ["1,2,x", "3,red,y"], (), "line 3: column 'b' holds 'red', which is no number: leave the column out"),
+    ("a,b,label", ["1,,x"], (), "line 2: column 'b' holds '': fill or drop"),
+    ("a,b,label", ["1,NA,x"], (), "line 2: column 'b' holds 'NA': fill or drop"),
+    ("a,b,label", ["1,nan,x"], (), "line 2: column 'b' holds 'nan': fill or drop"),
+    ("a,b,label", ["1,inf,x"], (), "holds 'inf': fill or drop"), ("a,b,label", ["1,2"], (), "line 2: 2 cells under 3 names"),
+    ("a,b,label", [], (), "has no row"), ("a,b,kind", ["1,2,x"], (), "no column 'label': name the one with the labels by "
+                                          "--label-column; its first line has a, b, kind"),
+    ("a,b,label", ["1,2,x"], ("--label-column", "kind"), "no column 'kind'"), (",a,label", ["1,2,x"], (), "column 1 has no name"),
+    ("a,a,label", ["1,2,x"], (), "two columns 'a'"), ("label", ["x"], (), "no column but 'label'"),
+    ("a,label", ['1,"x'], (), "cannot be read as a table"), ("a,label", ["1,x"] * 4, (), "there is only one class")])
+def test_a_table_that_does_not_fit_gets_one_clear_line(header, rows, options, message, tmp_path, capsys):
+    path = csv_file(tmp_path / "trees.csv", header, rows)
+    assert run_mnist.main([*map(str, ("--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out"))]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1 and "error: " in said.err and message in said.err, said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_is_none_is_refused(tmp_path):
+    with pytest.raises(DataError, match="cannot be read as a table in UTF-8: No such file"):
+        own.read(tmp_path / "nowhere.csv")
+    (tmp_path / "latin.csv").write_bytes("größe,label\n1,x\n".encode("latin-1"))
+    with pytest.raises(DataError, match="cannot be read as a table in UTF-8: .*codec can't decode"):
+        own.read(tmp_path / "latin.csv")
+    with pytest.raises(DataError, match="--label-column is for a table: .* has the labels in y"):
+        own.read(write(tmp_path / "trees.npz"), "kind")
+
+
+def test_a_table_is_trained_on_and_its_columns_named(tmp_path):
+    result = run("--dataset", csv_file(tmp_path / "trees.csv", "height,width,depth,age,kind"), "--label-column", "kind", *QUICK,
+                 "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "SemiUnsupervisedClassifier: 90 rows, 20 with a label" in result.stderr
+    report = json.loads((tmp_path / "out" / "openset.json").read_text())
+    assert [slot["name"] for slot in report["slots"]] == ["ash", "oak", "new-0"]
+    assert report["feature_names"] == ["height", "width", "depth", "age"]
+
+
 def test_what_is_not_one_s_own_is_left_to_the_experiment(tmp_path):
     np.savez(tmp_path / "full.npz", x_train=np.ones((2, 2)), y_train=np.zeros(2))
     assert not own.holds("mnist") and not own.holds(None) and not own.holds(tmp_path / "full.npz")

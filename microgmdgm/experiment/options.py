@@ -40,10 +40,13 @@ def parser():
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
     add("--classifier-epochs", type=int, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
         "recipe's)", default=argparse.SUPPRESS)
-    add("--dataset", metavar=f"{{{','.join(NAMES)},FILE.npz}}", default=argparse.SUPPRESS,
+    add("--dataset", metavar=f"{{{','.join(NAMES)},FILE.npz,FILE.csv}}", default=argparse.SUPPRESS,
         help="…-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
-        "with -1 where there is no label, and, if you like, x_test, y_test, image_shape "
+        "with -1 where there is no label, and, if you like, x_test, y_test, image_shape; so is a .csv, with a line of "
+        "column names "
         "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
+    add("--label-column", metavar="NAME", help="column of your own .csv that has the labels (default: label)",
+        default=argparse.SUPPRESS)
     add("--new-classes", type=count("auto"), metavar="N", default="auto",
         help="how many classes of your own data have no label, or auto, which finds it")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST, or of the data set named, or with a "
@@ -96,8 +99,9 @@ def parse(arguments):
     if given >= {"jobs", "dask"}:
         made.error("--dask uses all workers of its cluster: leave out --jobs")
     defaults = {"model": "both" if asked.table1 else "gm-dgm", "runs": 10 if asked.table1 else 1}
-    for name in ("model", "runs", "epochs", "classifier_epochs", "dataset", "data_dir", "labels_per_class",
-                 "extra_classes", "sum", "hidden_units", "z_dimensions", "jobs", "dask", "out", "resume"):
+    for name in ("model", "runs", "epochs", "classifier_epochs", "dataset", "label_column", "data_dir",
+                 "labels_per_class", "extra_classes", "sum", "hidden_units", "z_dimensions", "jobs", "dask", "out",
+                 "resume"):
         setattr(asked, name, getattr(asked, name, defaults.get(name)))
     for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("classifier_epochs", 0), ("labels_per_class", 1),
                         ("extra_classes", 0), ("new_classes", 0), ("hidden_layers", 1), ("hidden_units", 1),

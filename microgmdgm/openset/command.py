@@ -1,7 +1,7 @@
-"""Your own data on the command line: python run_mnist.py --dataset data.npz
+"""Your own data on the command line: python run_mnist.py --dataset data.npz, or table.csv
 
 data.npz holds x (N,width) and y (N,), labels of any kind with −1 where there is none; it may hold x_test,
-with y_test, a truth that the report is held against, and image_shape (h, w).
+with y_test, a truth that the report is held against, and image_shape (h, w).  A table is read by `tables`.
 
     predictions.csv       a line a row of x: its label, how probable that is, H(q(y|x)) in nats, known or new
     predictions-test.csv  the same of x_test, where there is one
@@ -30,7 +30,7 @@ from ..files import folder_name, new_folder, whole, write_json
 from ..pages import document, pairs, picture, png, table
 from ..sklearn import SemiUnsupervisedClassifier
 from ..sklearn.labels import unlabelled
-from . import figures, slots
+from . import figures, slots, tables
 
 NAMES = ("x", "y", "x_test", "y_test", "image_shape")
 ELSEWHERE = ("table1", "runs", "labelled_classes", "labels_per_class", "set", "jobs", "dask", "resume", "data_dir",
@@ -39,23 +39,30 @@ ELSEWHERE = ("table1", "runs", "labelled_classes", "labels_per_class", "set", "j
 
 @dataclass(frozen=True)
 class Own:
-    """What an .npz of one's own holds."""
+    """What a file of one's own holds."""
     name: str
     x: np.ndarray
     y: np.ndarray
     x_test: np.ndarray | None
     y_test: np.ndarray | None
     image_shape: tuple | None
+    feature_names: list | None = None
 
 
 def holds(path):
-    """Is path an .npz with x and y, and not one with x_train, y_train, x_test, y_test?  Raises DataError."""
-    return str(path).endswith(".npz") and "x_train" not in read_npz(path)
+    """Is path a .csv, or an .npz with x and y, and not one with x_train, y_train, x_test, y_test?  Raises DataError."""
+    path = str(path)
+    return path.endswith(".csv") or (path.endswith(".npz") and "x_train" not in read_npz(path))
 
 
-def read(path):
-    """The arrays in an .npz of one's own.  Raises DataError where one is missing or not known; their contents are
-    checked by the estimator."""
+def read(path, label=None):
+    """The arrays in an .npz of one's own, or in a table with a column named `label`.  Raises DataError where one is
+    missing or not known; their contents are checked by the estimator."""
+    if str(path).endswith(".csv"):
+        x, y, names = tables.read(path, label or "label")
+        return Own(Path(path).stem, x, y, None, None, None, names)
+    if label:
+        raise DataError(f"--label-column is for a table: {path} has the labels in y")
     arrays = read_npz(path)
     missing = [name for name in ("x", "y") if name not in arrays]
     missing += ["x_test"] if "y_test" in arrays and "x_test" not in arrays else []
@@ -99,7 +106,7 @@ def classifier(asked, own):
 def run(asked):
     """Train on the data that the options name and write all files into a new folder, where the data and the options
     are sound.  Raises ValueError, OSError, Diverged.     -> the exit code"""
-    own = read(asked.dataset)
+    own = read(asked.dataset, asked.label_column)
     model = classifier(asked, own)
     out = new_folder(asked.out or folder_name(own.name, asked.recipe))
     try:
@@ -129,7 +136,7 @@ def run(asked):
 def write_report(out, asked, own, model, rows, truth):
     """Write the open-set report of rows (N,width), their truth (N,) or None, as data, figures and a page.
     -> the Report.  Raises OSError."""
-    report = slots.report(model, rows, truth)
+    report = slots.report(model, rows, truth, feature_names=own.feature_names)
     write_json(out / "openset.json", report.as_dict())
     images = {name: png(figure) for name, figure in figures.figures(report, rows, own.image_shape).items()}
     for name, image in images.items():

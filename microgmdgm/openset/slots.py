@@ -221,10 +221,10 @@ def _whole(rows, prior):
     return whole
 
 
-def report(classifier, X, truth=None, examples=10):
+def report(classifier, X, truth=None, examples=10, feature_names=None):
     """The report of a fitted SemiUnsupervisedClassifier on X (N,width).  A row is typical of its slot if its
-    bound on log p(x) is high."""
+    bound on log p(x) is high.  feature_names (width,), by default those of the frame that it was fitted to."""
+    names = getattr(classifier, "feature_names_in_", None) if feature_names is None else feature_names
     rows = Rows(classifier.predict_proba(X), classifier.classes_, len(classifier.known_classes_), x=np.asarray(X),
-                feature_names=getattr(classifier, "feature_names_in_", None),
-                typicality=classifier.score_samples(X), truth=truth)
+                feature_names=names, typicality=classifier.score_samples(X), truth=truth)
     return analyse(rows, examples, classifier.trained_.model.prior)
