@@ -40,6 +40,8 @@ class Recipe:
     first_smoothness: float = 1.0   # multiplies `smoothness` during the first epochs
     first_beta: float = 1.0         # multiplies `beta` during the first epochs
     merge_from: int = 0             # slots merge after this epoch and the next ones, to first_epochs; 0: never
+    merge_above: float = 0.2        # c above which two slots merge (slots.py),
+    merge_last: float = 0.1         # and the last time
     gamma_held: float = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: float = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
     gamma_end: float = 0.0          # γ in the last epochs
@@ -107,7 +109,7 @@ FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, gamma_held=0.4, gamma
                      minimum_sd=0.0)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, minimum_epoch=12_000, noise=0.4)
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, minimum_epoch=12_000, noise=0.4)
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 
@@ -117,8 +119,9 @@ def recipe_for(name, image_shape, extra_classes, slots):
     if name != "fast":
         return RECIPES[name]
     if image_shape is None:
-        return replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
-    recipe = FAST if min(image_shape) >= 12 else FAST_SMALL
+        recipe = replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
+    else:
+        recipe = FAST if min(image_shape) >= 12 else FAST_SMALL
     return recipe if extra_classes else replace(recipe, merge_from=0)
 
 

@@ -19,8 +19,7 @@ import numpy as np
 
 from .backend import namespace
 
-CONFUSED = 0.2  # c above which two slots are one class; the last time half of it, for c of two classes has fallen on
-LEAST = 0.2     # of the smallest prior: a new slot with a smaller share is dropped
+LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P is measured on
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit

@@ -18,7 +18,7 @@ from .data import slot_prior
 from .invariance import adversarial
 from .models import Model, log_q_y
 from .parameters import Layout
-from .slots import CONFUSED, LEAST, ROWS, Slots, averages, confusability, update
+from .slots import LEAST, ROWS, Slots, averages, confusability, update
 from .trained import Trained
 
 
@@ -106,7 +106,7 @@ def merge_slots(state, model, recipe, task):
     for batch in batches(state.rngs, model, recipe, task, steps):
         log_q, log_q2 = (log_q_y(layers, tx)[0] for tx in (batch.tx[:, :U], batch.t2x))
         P = P + confusability(log_q, log_q2) / len(steps)
-    threshold = CONFUSED if state.epoch < recipe.first_epochs else CONFUSED / 2
+    threshold = recipe.merge_above if state.epoch < recipe.first_epochs else recipe.merge_last
     for r, P_r in enumerate(to_host(P)):
         groups, state.slots[r] = update(state.slots[r], P_r, known=len(task.labelled_classes),
                                         least=LEAST * np.min(model.prior), threshold=threshold, epoch=state.epoch)

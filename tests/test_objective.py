@@ -241,10 +241,11 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
         assert 0 < at((held + gone) / 2).gamma < 50 and at(gone).gamma == at(1).gamma == 0
         assert at(0.29).rate == 1e-3 and at(0.65).rate == pytest.approx(5e-4) and at(1).rate == 0
     fast, small = recipes.FAST, recipes.FAST_SMALL
-    assert fast.at(18).rate == 2e-3 and fast.at(29, 1.0).rate == 0 and small.at(15, 0.9).rate == 2e-3
+    assert fast.at(18).rate == 2e-3 and fast.at(29, 1.0).rate == 0 and small.at(15, 1.0).rate == 0
     assert [fast.at(epoch).weights for epoch in (0, 9, 10, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
     assert [fast.at(epoch).maps for epoch in (0, 1, 2, 9, 10, 37)] == [0.5, 1.0, 1.5, 1.5, 0.75, 0.75]
-    assert all(small.at(epoch).weights == (1, 1, 40) and small.at(epoch).maps == 1 for epoch in (0, 20))
+    assert [small.at(epoch).maps for epoch in (2, 20)] == [1.0, 0.75]
+    assert [recipes.FAST_TABLE.at(epoch).noise for epoch in (0, 1, 2, 20)] == pytest.approx([0.8 / 3, 1.6 / 3, 0.8, 0.4])
     sparse = replace(recipes.PAPER, classifier_epochs=2, sum_over_y="sparse", exact_epochs=3)
     assert [sparse.at(epoch).joint for epoch in range(3)] == [False, False, True]
     assert [sparse.at(epoch).sum_over_y for epoch in range(2, 7)] == ["exact"] * 3 + ["sparse"] * 2

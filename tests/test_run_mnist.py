@@ -194,7 +194,7 @@ def test_gpu_without_one_gets_one_clear_line(tmp_path):
     ("--extra-classes 5 --set alpha=1 --set alpha=3", replace(recipes.FAST, alpha=3.0))])
 def test_settings_are_the_recipe_s_and_those_that_were_set(options, expected):
     from microgmdgm.experiment.options import parse, recipe_of
-    mnist = SimpleNamespace(x_train=range(60_000))
+    mnist = SimpleNamespace(image_shape=(28, 28), C=10)
     assert recipe_of(parse(options.split()), mnist) == expected
     assert parse([]).set == []
 

@@ -234,13 +234,16 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     assert model.trained_.model.name == "m2" and model.trained_.model.Z == 4 and len(model.new_classes_) == 3
     np.testing.assert_allclose(model.trained_.model.prior, [1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9])
     assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
-        recipes.FAST_TABLE, epochs=1, classifier_epochs=1)
-    assert recipes.recipe_for("fast", 100, 5, slots=15).beta == 7.5
+        recipes.FAST_TABLE, epochs=1, classifier_epochs=1, merge_from=0)
+    assert recipes.recipe_for("fast", None, 5, slots=15).beta == 7.5
     for extra, large in ((5, recipes.FAST), (1, recipes.FAST), (0, replace(recipes.FAST, merge_from=0))):
-        assert recipes.recipe_for("fast", 4_999, extra) == recipes.FAST_SMALL
-        assert recipes.recipe_for("fast", 5_000, extra) == large
-        assert SemiUnsupervisedClassifier(extra_classes=extra, image_shape=(2, 2))._recipe(5_000) == large
-        assert recipes.recipe_for("paper", 60_000, extra) == recipes.recipe_for("paper", 9, extra, 4) == recipes.PAPER
+        assert recipes.recipe_for("fast", (8, 8), extra, 15) == replace(recipes.FAST_SMALL, merge_from=large.merge_from)
+        assert recipes.recipe_for("fast", (16, 12), extra, 15) == large
+        model = SemiUnsupervisedClassifier(extra_classes=extra, image_shape=(28, 28))
+        model.classes_ = np.arange(15)
+        assert model._recipe() == large
+        assert recipes.recipe_for("paper", (28, 28), extra, 15) == recipes.recipe_for("paper", None, extra, 4) == \
+            recipes.PAPER
 
 
 def test_the_prior_follows_the_labels_or_what_is_given():

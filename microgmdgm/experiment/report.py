@@ -106,9 +106,9 @@ def page(folder, images):
     heads, rows = merge_rows(models)
     if rows:
         parts += ["<h2>One class, one slot</h2>",
-                  '<p class="soft">Slots that random maps of an image mix are parts of one class and become one. c says '
-                  "how much they mix: 1 where no map tells them apart, 0 where none confuses them. The smaller the"
-                  " largest c of two that are left, the surer the number of classes.</p>", table(heads, rows)]
+                  '<p class="soft">Slots that random maps of an image mix are parts of one class and become one. '
+                  "c says how much they mix: 1 where no map tells them apart, 0 where none confuses them. The smaller "
+                  "the largest c of two that are left, the surer the number of classes.</p>", table(heads, rows)]
     parts += ["<h2>Every run</h2>", table(*seed_rows(models)),
               '<p class="soft">Accuracies and NMI in percent; I(x;y) and the bound on log p(x) in nats; slots in use; '
               "seconds of training.</p>",
