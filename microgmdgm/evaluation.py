@@ -80,3 +80,18 @@ def evaluate(q, classes, *, labelled_classes, prior, C, q_train=None, classes_tr
     result.update({figure.replace("accuracy", "accuracy_one_to_one"): value for figure, value in one_to_one.items()})
     return {**result,
             "nmi": float(normalized_mutual_info_score(classes, q.argmax(axis=1))), **monitor(q, prior)}
+
+
+def reliability(confidence, right, bins=15):
+    """The reliability diagram: of each of so many equal intervals of confidence, max q(y|x), that holds points, its
+    share of them, their mean confidence and how many are right.     (N,), (N,) bool -> (3,B), B ≤ bins"""
+    interval = np.minimum((confidence * bins).astype(int), bins - 1)
+    n, sums, hits = (np.bincount(interval, weights=w, minlength=bins) for w in (None, confidence, right))
+    held = n > 0
+    return np.stack([n[held] / n.sum(), sums[held] / n[held], hits[held] / n[held]])
+
+
+def calibration_error(confidence, right, bins=15):
+    """ECE = Σ_b share_b |accuracy_b − mean confidence_b| (Guo et al., 2017), of the intervals of `reliability`."""
+    share, said, true = reliability(confidence, right, bins)
+    return float((share * np.abs(true - said)).sum())

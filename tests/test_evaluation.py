@@ -54,3 +54,21 @@ def test_both_kinds_of_collapse_are_seen(q):
 def test_mutual_information_of_sharp_even_slots_is_log_k():
     scores = evaluation.monitor(np.eye(4)[np.arange(40) % 4].astype(float), (0.25,) * 4)
     assert scores["mutual_information"] == pytest.approx(np.log(4)) and scores["slots_used"] == 4
+
+
+def test_calibration_error_by_hand():
+    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.55, 0.55, 1.0])
+    right = np.array([True, True, True, False, True, False, True])
+    share, said, true = evaluation.reliability(confidence, right, bins=10)
+    np.testing.assert_allclose(share, [2 / 7, 5 / 7])  # 1 lies in the last interval, with 0.9
+    np.testing.assert_allclose(said, [0.55, 4.6 / 5])
+    np.testing.assert_allclose(true, [1 / 2, 4 / 5])
+    assert evaluation.calibration_error(confidence, right, bins=10) == pytest.approx(2 / 7 * 0.05 + 5 / 7 * 0.12)
+
+
+def test_calibrated_answers_have_a_small_error_and_boastful_ones_a_large_one():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, 50_000)
+    right = rng.random(50_000) < confidence
+    assert evaluation.calibration_error(confidence, right) < 0.01
+    assert evaluation.calibration_error(np.ones(50_000), right) == pytest.approx(0.25, abs=0.01)

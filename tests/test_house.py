@@ -10,7 +10,7 @@ import microgmdgm
 HOUSE = Path(microgmdgm.__file__).parent
 PAPER = ("backend", "parameters", "layers", "distributions", "models", "marginal", "invariance", "objectives", "adam")
 LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "batches", "slots", "trained", "training", "evaluation",
-            "plots", "pages")
+            "generative", "plots", "pages")
 ROOMS = {"sklearn": ("labels", "tables", "estimator"),
          "openset": ("slots", "figures", "tables", "command"),
          "experiment": ("job", "executors", "checkpoint", "table1", "folder", "report", "progress", "options", "command")}

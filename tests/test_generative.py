@@ -1,0 +1,92 @@
+"""The measures of the generative half against known answers: quadrature, enumeration, and small cases by hand."""
+
+import numpy as np
+import pytest
+
+from microgmdgm import distributions, generative, models
+from microgmdgm.trained import Trained
+from .conftest import MODELS, random_theta, small_model
+
+
+def evidence(trained, x):
+    """log p(x, y) of one z, by a fine grid.     x (N,X) in the model's units -> (K,N)"""
+    model, params, grid = trained.model, trained.params, np.linspace(-12, 12, 4001)[:, None]
+    log_joint = []
+    for y in range(model.K):
+        h, _ = models.decode(model, params, grid, y=np.full(len(grid), y))
+        mu, logvar = (a[y] for a in params["p(z|y)"]) if model.name == "gm-dgm" else np.zeros((2, 1))
+        log_p_z = distributions.gaussian(0 * grid + mu, 0 * grid + logvar, x=grid)[0]
+        log_p = [models.log_p_x(model, h, x=np.tile(row, (len(grid), 1)))[0] + log_p_z for row in x]
+        log_joint.append(np.log(np.exp(log_p).sum(axis=1) * (grid[1, 0] - grid[0, 0])) + np.log(model.prior[y]))
+    return np.array(log_joint)
+
+
+@pytest.mark.parametrize("name, likelihood", MODELS)
+def test_importance_sampling_finds_the_evidence_of_quadrature(name, likelihood):
+    rng = np.random.default_rng(1)
+    model = small_model(name, likelihood, Z=1)
+    trained = Trained(model, random_theta(model, rng), np.arange(7), 7, 255.0, (0, 1))
+    x = generative.binarised(rng.integers(0, 256, (3, 7)).astype(np.uint8), 255.0)
+    log_p_xy = evidence(trained, x / 255)
+    np.testing.assert_allclose(generative.log_likelihood(trained, x, samples=20_000),
+                               np.log(np.exp(log_p_xy).sum(axis=0)), atol=0.03)
+    y = np.array([2, 0, 3])
+    np.testing.assert_allclose(generative.log_likelihood(trained, x, y, samples=20_000),
+                               log_p_xy[y, range(3)] - np.log(model.prior)[y], atol=0.03)
+
+
+def test_more_samples_come_nearer_and_one_sample_is_the_bound_on_average():
+    rng = np.random.default_rng(2)
+    model = small_model(Z=2)
+    trained = Trained(model, random_theta(model, rng), np.arange(7), 7, 1.0, (0, 1))
+    x = rng.integers(0, 2, (4, 7))
+    one, ten, many = (np.mean([generative.log_likelihood(trained, x, samples=S, seed=seed) for seed in range(400)], axis=0)
+                      for S in (1, 10, 100))
+    assert (one < ten).all() and (ten < many).all()
+    bound = np.mean([trained.bound(x, seed) for seed in range(400)], axis=0)
+    np.testing.assert_allclose(one, bound, atol=0.2)
+    assert (bound < many).all()
+
+
+def test_binarised_values_are_black_or_white_and_as_frequent_as_they_are_bright():
+    x = np.tile(np.array([0, 51, 255], np.uint8), (20_000, 1))
+    bits = generative.binarised(x, 255.0)
+    assert set(np.unique(bits)) == {0, 255}
+    np.testing.assert_allclose(bits.mean(axis=0) / 255, [0, 0.2, 1], atol=0.01)
+
+
+def blobs(n, rng):
+    classes = np.arange(n) % 3
+    return rng.normal(0, 0.1, (n, 5)) + np.eye(5)[classes], classes
+
+
+def test_a_reader_reads_what_is_drawn_well_and_not_what_is_not():
+    rng = np.random.default_rng(0)
+    reader = generative.reader(*blobs(90, rng))
+    drawn, classes = blobs(60, rng)
+    assert generative.read_as(reader, drawn, classes, 3).tolist() == [1, 1, 1]
+    swapped = np.where(classes == 0, 1, classes)
+    shares = generative.read_as(reader, drawn, swapped, 4)
+    assert shares[1] == 0.5 and shares[2] == 1 and np.isnan(shares[[0, 3]]).all()
+
+
+def test_precision_falls_with_what_is_not_real_and_recall_with_what_is_not_drawn():
+    rng = np.random.default_rng(0)
+    real, same, one_place = rng.normal(size=(400, 2)), rng.normal(size=(400, 2)), rng.normal(0, 0.01, (400, 2))
+    precision, recall = generative.precision_recall(real, same)
+    assert precision > 0.9 and recall > 0.9
+    precision, recall = generative.precision_recall(real, one_place)
+    assert precision == 1 and recall < 0.05
+    precision, recall = generative.precision_recall(real, np.concatenate([same, same + 100]))
+    assert 0.45 < precision < 0.55 and recall > 0.9
+
+
+def test_a_point_lies_among_others_up_to_their_third_neighbour():
+    real = np.array([[0.0], [1.0], [3.0], [6.0]])  # third neighbours at 6, 5, 3 and 6
+    precision, _ = generative.precision_recall(real, np.array([[-5.9], [-6.1], [11.9], [12.1], [2.0]]))
+    assert precision == 3 / 5
+
+
+def test_auroc_is_the_share_of_pairs_in_order():
+    assert generative.auroc([3, 1], [2, 0]) == 3 / 4
+    assert generative.auroc([1, 1], [1, 1, 1]) == 1 / 2
