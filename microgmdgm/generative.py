@@ -8,13 +8,15 @@ import math
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from .backend import namespace, to_host
-from .distributions import gaussian
-from .layers import rows
+from .distributions import deviation, gaussian, log_p_bit
+from .layers import halves, rows
 from .marginal import exact
 from .models import at, decode, encode, log_p_x, log_prior, log_q_y
 
@@ -86,6 +88,41 @@ def precision_recall(real, drawn, neighbours=3):
         squares = (others ** 2).sum(axis=1) - radii ** 2
         return float(np.mean([(squares - 2 * others @ p <= -p @ p).any() for p in points]))
     return among(drawn, real), among(real, drawn)
+
+
+def traits(trained, x):
+    """Three numbers that say how well a model knows x, under its most probable y and z = μ(x,y).  (N,width) -> (N,3)
+
+        log p(x|z), less the most that it could be for this x      whether the decoder can draw it
+        Σ (z − μ(y))² / σ²(y)                                      whether it lies where p(z|y) has its mass
+        Σ log σ²(x,y)                                              how sure q(z|x,y) is of its z
+
+    After Inference, Fast and Slow (2024), whose p(z) has one Gaussian.  Raises ValueError as `inputs`."""
+    return np.concatenate([_traits(trained.model, trained.params, trained.inputs(x[i:i + ROWS]))
+                           for i in range(0, len(x), ROWS)])
+
+
+def _traits(model, params, x):
+    xp = namespace(x)
+    y = xp.argmax(log_q_y(params["q(y|x)"], x)[0], axis=-1)
+    (z, logvar), _ = encode(params, x=x, y=y)
+    h, _ = decode(model, params, z, y=y)
+    if model.likelihood == "bernoulli":
+        grey = xp.clip(x, 1e-6, 1 - 1e-6)
+        each = log_p_bit(h, x) - log_p_bit(xp.log(grey) - xp.log1p(-grey), x)
+    else:
+        each = -0.5 * deviation(x, *halves(h)[0])[1]
+    mu_y, logvar_y = (xp.take(a, y, axis=0) for a in params["p(z|y)"]) if model.name == "gm-dgm" else 2 * [0 * z]
+    far = deviation(z, mu_y, logvar_y)[1]
+    return to_host(xp.stack([xp.sum(a, axis=-1) for a in (each, far, logvar)], axis=-1))
+
+
+def familiarity(trained, x, components=10):
+    """How dense the traits of rows like x are: a function that scores others, low where they are like nothing in x.
+    x (N,width), N > components -> a function (M,width) -> (M,), the log-density under a mixture of Gaussians."""
+    density = make_pipeline(StandardScaler(), GaussianMixture(components, reg_covar=1e-3, random_state=0))
+    density.fit(traits(trained, x))
+    return lambda other: density.score_samples(traits(trained, other))
 
 
 def auroc(known, other):

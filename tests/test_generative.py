@@ -88,6 +88,38 @@ def test_a_point_lies_among_others_up_to_their_third_neighbour():
     assert precision == 3 / 5
 
 
+@pytest.mark.parametrize("name, likelihood", MODELS)
+def test_traits_by_hand(name, likelihood):
+    rng = np.random.default_rng(3)
+    model = small_model(name, likelihood)
+    trained = Trained(model, random_theta(model, rng), np.arange(7), 7, 255.0, (0, 1))
+    x = rng.integers(0, 256, (5, 7)).astype(np.uint8)
+    grey, y, z, params = x / 255, trained.predict(x), trained.encode(x), trained.params
+    mean = trained.reconstruct(x) / 255
+    if likelihood == "bernoulli":
+        def log_p(p):
+            return np.where(grey > 0, grey * np.log(np.maximum(p, 1e-9)), 0) + np.where(
+                grey < 1, (1 - grey) * np.log(np.maximum(1 - p, 1e-9)), 0)
+        drawn = (log_p(mean) - log_p(grey)).sum(axis=1)
+    else:
+        logvar = models.decode(model, params, z, y=y)[0][:, 7:]
+        drawn = -0.5 * ((grey - mean) ** 2 / np.exp(logvar)).sum(axis=1)
+    mu_y, logvar_y = (a[y] for a in params["p(z|y)"]) if name == "gm-dgm" else np.zeros((2, 5, 3))
+    sure = models.encode(params, x=grey, y=y)[0][1].sum(axis=1)
+    np.testing.assert_allclose(generative.traits(trained, x).T,
+                               [drawn, ((z - mu_y) ** 2 / np.exp(logvar_y)).sum(axis=1), sure], rtol=1e-3, atol=1e-3)
+    assert (drawn <= 0).all()
+
+
+def test_what_is_like_nothing_seen_is_less_familiar():
+    rng = np.random.default_rng(4)
+    model = small_model("gm-dgm", "gaussian")
+    trained = Trained(model, random_theta(model, rng), np.arange(7), 7, 1.0, (0, 1))
+    score = generative.familiarity(trained, rng.random((500, 7)), components=3)
+    assert generative.auroc(score(rng.random((200, 7))), score(20 + rng.random((200, 7)))) > 0.99
+    assert 0.4 < generative.auroc(score(rng.random((200, 7))), score(rng.random((200, 7)))) < 0.6
+
+
 def test_auroc_is_the_share_of_pairs_in_order():
     assert generative.auroc([3, 1], [2, 0]) == 3 / 4
     assert generative.auroc([1, 1], [1, 1, 1]) == 1 / 2
