@@ -29,13 +29,16 @@ class Adam:
         zeros = namespace(theta).zeros_like
         return cls(zeros(theta), zeros(theta))
 
-    def ascend(self, theta, g, rate):
-        """θ += rate · m̂ / (√v̂ + ε), in place, m̂ = m/(1 − β1^t), v̂ = v/(1 − β2^t).     g (…,P) like θ"""
+    def ascend(self, theta, g, rate, shares=((slice(None), 1),)):
+        """θ += rate · m̂ / (√v̂ + ε), in place, m̂ = m/(1 − β1^t), v̂ = v/(1 − β2^t).     g (…,P) like θ
+        shares [(slice, s), …]: the rate of each part is s · rate, and what lies in none stays as it is."""
         self.t += 1
         rate = rate / (1 - BETA1**self.t)
         root = 1 / math.sqrt(1 - BETA2**self.t)
         size = theta.shape[-1]
         block = BLOCK if namespace(theta).__name__ == "numpy" else size
-        for start in range(0, size, block):
-            here = (..., slice(start, start + block))
-            move(theta[here], self.m[here], self.v[here], g[here], rate, root)
+        for part, share in shares:
+            begin, end, _ = part.indices(size)
+            for start in range(begin, end, block):
+                here = (..., slice(start, min(start + block, end)))
+                move(theta[here], self.m[here], self.v[here], g[here], share * rate, root)

@@ -135,11 +135,12 @@ def draw_batch(noise, model, recipe, task, rows, slots, step):
     return Batch(x, tx, t2x, slots, u, d, eps)
 
 
-def epoch_size(recipe, task):
+def epoch_size(recipe, task, joint=False):
     """Unlabelled and labelled examples in a batch, and batches in an epoch."""
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
-    U = min(recipe.unlabelled_batch, U_all)
-    L = min(recipe.labelled_batch if U else recipe.unlabelled_batch, L_all)
+    part = recipe.joint_share if joint else 1
+    U = min(round(part * recipe.unlabelled_batch), U_all)
+    L = min(round(part * recipe.labelled_batch) if U else recipe.unlabelled_batch, L_all)
     return U, L, max(U_all or L_all, recipe.minimum_epoch) // (U or L)
 
 
@@ -148,7 +149,7 @@ def batches(rngs, model, recipe, task, steps):
     or on the GPU itself, which gets the order of all rows, and seeds, at the start."""
     xp = namespace(task.x)
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
-    U, L, _ = epoch_size(recipe, task)
+    U, L, _ = epoch_size(recipe, task, steps[0].joint)
     passes = math.ceil(len(steps) * U / max(U_all, 1))
     orders = np.stack([np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)])
                        for rng in rngs])

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from .backend import constant, namespace
-from .distributions import bernoulli, entropy, gaussian, gaussian_kl, log_softmax, reparameterise, standard_gaussian_kl
+from .distributions import (
+    bernoulli,
+    entropy,
+    gaussian,
+    gaussian_kl,
+    log_softmax,
+    reparameterise,
+    sigmoid,
+    standard_gaussian_kl,
+)
 from .layers import class_mlp, halves, mlp, one_hot, pick, rows
 from .parameters import Layout, add, glorot
 
@@ -30,7 +39,7 @@ class Model:
     H: int = 500
     hidden_layers: int = 2
     likelihood: str = "bernoulli"
-    output_sd: float | None = None  # of the initial weights of output layers, except q(y|x)'s, and means of p(z|y)
+    output_sd: float | None = None  # of the initial weights of output layers and means of p(z|y); None: Glorot-normal
 
     def __post_init__(self):
         if self.name not in ("gm-dgm", "m2"):
@@ -54,12 +63,12 @@ class Model:
         hidden = [((H, H), glorot(H, H)), ((1, H), 0)] * (self.hidden_layers - 1)
         log_p_x_inputs = X if self.likelihood == "bernoulli" else 2 * X
 
-        def after(inputs, outputs, sd=self.output_sd):
+        def after(inputs, outputs):
             """The layers of x -> hidden -> outputs; inputs a tuple where the first layer is split."""
             fan_in = sum(inputs)
             return [*(((I, H), glorot(fan_in, H)) for I in inputs), ((1, H), 0),
-                    *hidden, ((H, outputs), sd or glorot(H, outputs)), ((1, outputs), 0)]
-        networks = {"q(y|x)": after((X,), K, sd=None), "q(z|x,y)": after((X, K), 2 * Z)}
+                    *hidden, ((H, outputs), self.output_sd or glorot(H, outputs)), ((1, outputs), 0)]
+        networks = {"q(y|x)": after((X,), K), "q(z|x,y)": after((X, K), 2 * Z)}
         if self.name == "gm-dgm":
             networks["p(z|y)"] = [((K, Z), self.output_sd or glorot(K, Z)), ((K, Z), glorot(K, Z))]
             networks["p(x|z)"] = after((Z,), log_p_x_inputs)
@@ -111,6 +120,36 @@ def decode(model, params, z, *, y):
     return h, pullback
 
 
+def mean_x(model, h):
+    """The mean of p(x|z) from the output h of `decode`.     (…,P,X) or (…,P,2X) -> (…,P,X)"""
+    if model.likelihood == "bernoulli":
+        mean = sigmoid(h)
+    else:
+        (mean, logvar), halves_pullback = halves(h)
+
+    def pullback(dmean):
+        return (dmean * mean * (1 - mean) if model.likelihood == "bernoulli" else
+                halves_pullback((dmean, namespace(h).zeros_like(logvar))))
+    return mean, pullback
+
+
+def prior_sample(model, params, *, y, eps):
+    """z ~ p(z|y), or p(z) for M2.     y (…,P), eps (…,P,Z) -> (…,P,Z)"""
+    if model.name == "m2":
+        def pullback(dz):
+            return {}
+        return eps, pullback
+
+    mu, mu_pullback = pick(params["p(z|y)"][0], index=y)
+    logvar, logvar_pullback = pick(params["p(z|y)"][1], index=y)
+    z, sample_pullback = reparameterise(mu, logvar, eps=eps)
+
+    def pullback(dz):
+        dmu, dlogvar = sample_pullback(dz)
+        return {"p(z|y)": [mu_pullback(dmu), logvar_pullback(dlogvar)]}
+    return z, pullback
+
+
 def log_p_x(model, h, *, x):
     """log p(x|z) from the output h of `decode`.  Eq. 6.     x (…,P,X) -> (…,P)"""
     if model.likelihood == "bernoulli":
@@ -139,10 +178,10 @@ def log_prior(prior, like):
     return constant(prior, namespace(like), like.dtype, np.log)[..., None, :]
 
 
-def bound_given_y(model, params, *, x, y, eps, example=None):
+def bound_given_y(model, params, *, x, y, eps, example=None, kl_weight=1.0):
     """L(x,y) = E_q(z|x,y)[log p(x|z)] − KL(q(z|x,y) ‖ p(z|y)) + log p(y)      Eq. 7–8, one sample of z
     x (…,N,X); for each pair its class y (…,P), noise eps (…,P,Z) and row of x, example (…,P)
-    (omit it if x has one row per pair) -> (…,P)"""
+    (omit it if x has one row per pair) -> (…,P).  With a smaller kl_weight the KL counts less."""
     (mu, logvar), encode_pullback = encode(params, x=x, y=y, example=example)
     z, sample_pullback = reparameterise(mu, logvar, eps=eps)
     h, decode_pullback = decode(model, params, z, y=y)
@@ -152,10 +191,10 @@ def bound_given_y(model, params, *, x, y, eps, example=None):
 
     def pullback(dbound):
         ddecode, dz = decode_pullback(log_p_pullback(dbound))
-        dprior, dmu, dlogvar = kl_pullback(-dbound)
+        dprior, dmu, dlogvar = kl_pullback(-kl_weight * dbound)
         dmu_z, dlogvar_z = sample_pullback(dz)
         return add(encode_pullback((dmu + dmu_z, dlogvar + dlogvar_z)), dprior, ddecode)
-    return log_p - kl + log_p_y, pullback
+    return log_p - kl_weight * kl + log_p_y, pullback
 
 
 def at(log_q, y):

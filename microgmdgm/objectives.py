@@ -14,7 +14,7 @@ from operator import add as plus
 
 from .backend import namespace
 from .invariance import agreement, balance, consistency
-from .models import at, bound_given_y, log_q_y, unlabelled_bound
+from .models import at, bound_given_y, decode, log_q_y, mean_x, prior_sample, unlabelled_bound
 from .parameters import add
 
 INVARIANCE = ("consistency", "smoothness", "balance")
@@ -32,13 +32,14 @@ def labels(batch, log_q):
     return {"log q(y|x)": xp.sum(log_q_l, axis=-1) / max(L, 1)}, pullback
 
 
-def eq2(model, params, batch, log_q, *, choose, q_from_bound=True):
+def eq2(model, params, batch, log_q, *, choose, kl_weight=1.0, q_from_bound=True):
     """The means of Eq. 2: of L(x) over D_u, of L(x,y) and of log q(y|x) over D_l.
     choose(log q) gives the pairs of the sum over y.  Without q_from_bound, q(y|x) gets no gradient from L(x)."""
     xp, U = namespace(log_q), batch.x.shape[-2] - batch.labels.shape[-1]
     pairs = choose(log_q[..., :U, :])
     P = pairs.weight.shape[-1]
-    bound, bound_pullback = bound_given_y(model, params, x=batch.x, y=pairs.y, eps=pairs.eps, example=pairs.example)
+    bound, bound_pullback = bound_given_y(model, params, x=batch.x, y=pairs.y, eps=pairs.eps, example=pairs.example,
+                                          kl_weight=kl_weight)
     L_x, L_x_pullback = unlabelled_bound(log_q[..., :U, :], bound[..., :P], y=pairs.y[..., :P],
                                          example=pairs.example[..., :P], weight=pairs.weight)
     label, label_pullback = labels(batch, log_q)
@@ -51,6 +52,37 @@ def eq2(model, params, batch, log_q, *, choose, q_from_bound=True):
         return (bound_pullback(xp.concat([dbound_u, dbound_l], axis=-1)),
                 xp.concat([float(q_from_bound) * dlog_q_u, dlog_q[..., U:, :]], axis=-2))
     return {"L(x)": L_x / n_u, "L(x,y)": xp.sum(bound[..., P:], axis=-1) / n_l, **label}, pullback
+
+
+def dreams(model, params, *, y, eps):
+    """Mean log q(y|x) of dreams, x the mean of p(x|z), z ~ p(z|y): whether q(y|x) knows them for what they are.
+    With H(y) it is a lower bound on their I(x;y) (Barber and Agakov, 2003).     y (…,N), eps (…,N,Z) -> (…)"""
+    xp = namespace(eps)
+    z, z_pullback = prior_sample(model, params, y=y, eps=eps)
+    h, decode_pullback = decode(model, params, z, y=y)
+    x, x_pullback = mean_x(model, h)
+    log_q, q_pullback = log_q_y(params["q(y|x)"], x, wrt="x")
+    log_q_at, at_pullback = at(log_q, y)
+
+    def pullback(d):
+        _, dx = q_pullback(at_pullback(xp.broadcast_to(d[..., None] / y.shape[-1], y.shape)))
+        ddecode, dz = decode_pullback(x_pullback(dx))
+        return add(ddecode, z_pullback(dz))
+    return xp.mean(log_q_at, axis=-1), pullback
+
+
+def held(model, params, batch, *, choose, kl_weight, dreamt, **_):
+    """What trains the other networks while q(y|x) is held: the bounds of Eq. 2, and dreams of the classes that the
+    first examples of the batch have."""
+    log_q, _ = log_q_y(params["q(y|x)"], batch.tx)
+    terms, eq2_pullback = eq2(model, params, batch, log_q, choose=choose, kl_weight=kl_weight)
+    y = namespace(log_q).argmax(log_q[..., :dreamt, :], axis=-1)
+    terms["dreams"], dreams_pullback = dreams(model, params, y=y, eps=batch.eps[..., -y.shape[-1]:, :])
+
+    def pullback(dterms):
+        dparams, _ = eq2_pullback(dterms)
+        return add(dparams, dreams_pullback(dterms["dreams"]))
+    return terms, pullback
 
 
 def stability(model, batch, log_q):
@@ -110,10 +142,10 @@ def joint(model, params, batch, *, perturb, **bound):
     return of_log_q(model, params, batch, partial(eq2, model, params, batch, **bound), perturb)
 
 
-def weighted_sum(terms, *, alpha, gamma, weights):
+def weighted_sum(terms, *, alpha, gamma, weights, labelled=1.0, dream=0.0):
     """L(x) + L(x,y) + α log q(y|x) − γ [c consistency + s smoothness + β balance], over the terms that are present.
     terms {name: (…)}, weights (c, s, β) -> (…); the pullback takes d (…) to {name: d}"""
-    eq_2 = {"L(x)": 1, "L(x,y)": 1, "log q(y|x)": alpha}
+    eq_2 = {"L(x)": 1, "L(x,y)": labelled, "log q(y|x)": alpha, "dreams": dream}
     value = sum(weight * terms[name] for name, weight in eq_2.items() if name in terms)
     around = [weight * terms[name] for name, weight in zip(INVARIANCE, weights) if name in terms]
     slopes = eq_2 | {name: -gamma * weight for name, weight in zip(INVARIANCE, weights)}

@@ -13,6 +13,7 @@ class Step:
     maps: float         # the size of the random maps of images
     noise: float        # σ of the noise of tables
     sum_over_y: str     # exact or sparse
+    kl_weight: float = 1.0  # the weight of KL(q(z|x,y) ‖ p(z|y)) in the bound
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class Recipe:
     sum_over_y: str = "exact"       # exact, or sparse: a few classes stand for all (marginal.py)
     exact_epochs: int = 0           # number of the whole model's first epochs in which the sum is exact all the same
     top: int = 1                    # most probable classes in the sparse sum, beside its sample
+    held: float = 0.0               # share of the whole model's epochs in which q(y|x) is held
+    q_rate: float = 1.0             # the rate of q(y|x), as a share of the others', in the epochs after these
+    dream: float = 0.0              # the weight of dreams while it is held
+    dreamt: int = 40                # how many there are in a step
+    kl_warm_up: float = 0.0         # epochs in which the weight of the KL rises from 0 to 1
+    warm_start: bool = False        # whether the whole model starts from q(y|x) and the mean of x (training.py)
+    labelled_share: bool = False    # whether L(x,y) counts as in the sums of Eq. 2, by the share of the labelled
+    joint_share: float = 1.0        # size of the batches of the whole model, as a share of those of q(y|x) alone
     samples: int = 1                # samples of z for each pair of an example and a class
     weight_prior: bool = False      # whether the weights have a Gaussian prior, log N(w; 0, I) / 2N
     clip: float | None = None       # bound on the absolute value of each element of the gradient
@@ -65,6 +74,11 @@ class Recipe:
             raise ValueError(f"epochs, batches, samples and top must be at least 1: {self}")
 
     @property
+    def held_until(self):
+        """The epoch from which q(y|x) is trained again."""
+        return self.classifier_epochs + round(self.held * self.epochs)
+
+    @property
     def total_epochs(self):
         return self.classifier_epochs + self.epochs
 
@@ -77,11 +91,13 @@ class Recipe:
                             (self.classifier_rate, self.classifier_decay_from))
         size, smoothness, beta = (self.first_maps, self.first_smoothness, self.first_beta) if first else (1, 1, 1)
         size *= min(1, (epoch + 1) / self.maps_grow)
+        still = joint and self.held > 0
         return Step(joint, rate * min(1.0, (1 - progress) / max(1 - decay_from, 1e-9)),
-                    self._gamma(progress if joint else 0.0),
+                    0.0 if still else self._gamma(progress if joint else 0.0),
                     (self.consistency, smoothness * self.smoothness, beta * self.beta),
-                    size * self.maps, size * self.noise,
-                    "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y)
+                    0.0 if still else size * self.maps, 0.0 if still else size * self.noise,
+                    "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y,
+                    min(1.0, (epoch - begin + share) / self.kl_warm_up) if joint and self.kl_warm_up else 1.0)
 
     def _gamma(self, progress):
         """γ, held and then falling in a straight line to gamma_end."""
@@ -100,13 +116,13 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # fills slots, until those of one digit are merged.  Then smaller maps and much smoothness, for what is left to find is
 # the border between digits; and half of the balance.
 FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, classifier_decay_from=0.6,
-              unlabelled_batch=250, labelled_batch=50, learning_rate=1e-3, decay_from=0.3, alpha=30.0,
+              unlabelled_batch=250, labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0,
               maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, merge_from=8, minimum_epoch=50_000,
               first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.125, first_beta=2.0,
-              gamma_held=0.7, gamma_gone=0.85, sum_over_y="sparse", minimum_sd=0.1, output_sd=1e-3)
+              held=0.85, q_rate=0.01, dream=2.0, kl_warm_up=1.0, warm_start=True, labelled_share=True,
+              joint_share=0.4, sum_over_y="sparse")
 # Images of few pixels, which a map blurs more: smaller maps at first; and fewer epochs, for they hold less to learn.
-FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, gamma_held=0.4, gamma_gone=0.75, first_maps=4 / 3,
-                     minimum_sd=0.0)
+FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
 FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, minimum_epoch=12_000, noise=0.4)

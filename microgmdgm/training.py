@@ -13,7 +13,7 @@ import numpy as np
 from . import marginal, objectives
 from .adam import Adam
 from .backend import keep_freed_memory, namespace, to_host
-from .batches import Task, batches, epoch_size
+from .batches import Task, batches, epoch_size, moments
 from .data import slot_prior
 from .invariance import adversarial
 from .models import Model, log_q_y
@@ -55,17 +55,22 @@ class State:
 class Phase:
     """Epochs from `begin` on that train one part of θ by one objective."""
     begin: int
-    objective: object       # objectives.classifier or objectives.joint
-    layout: Layout          # of the part
-    part: slice             # where it lies in θ
+    objective: object       # objectives.classifier, held or joint
+    layout: Layout          # of what the objective sees
+    part: slice             # where that lies in θ
+    shares: tuple           # ((slice, share), …): which parts of that are trained, at what share of the rate
 
     @classmethod
     def at(cls, model, recipe, epoch):
-        """First q(y|x) alone, then the whole model."""
+        """First q(y|x) alone, then the others while it is held, then the whole model, q(y|x) slowly: its gradient is
+        by then a thirtieth of what it was, and Adam would make steps of full size of that."""
+        q, every = model.layout.span("q(y|x)"), slice(None)
+        others = slice(q.stop, None)
         if epoch < recipe.classifier_epochs:
-            q = Layout({"q(y|x)": model.layout.networks["q(y|x)"]})
-            return cls(0, objectives.classifier, q, model.layout.span("q(y|x)"))
-        return cls(recipe.classifier_epochs, objectives.joint, model.layout, slice(None))
+            return cls(0, objectives.classifier, Layout({"q(y|x)": model.layout.networks["q(y|x)"]}), q, ((every, 1),))
+        if epoch < recipe.held_until:
+            return cls(recipe.classifier_epochs, objectives.held, model.layout, every, ((others, 1),))
+        return cls(recipe.held_until, objectives.joint, model.layout, every, ((q, recipe.q_rate), (others, 1)))
 
 
 def run_epoch(state, model, recipe, task):
@@ -74,6 +79,8 @@ def run_epoch(state, model, recipe, task):
     Raises Diverged."""
     xp, phase = namespace(state.theta), Phase.at(model, recipe, state.epoch)
     theta, now = state.theta[:, phase.part], replace(model, prior=tuple(tuple(each.prior) for each in state.slots))
+    if state.epoch == recipe.classifier_epochs and recipe.warm_start:
+        warm_start(state.theta, model, task)
     if state.epoch == phase.begin:
         state.adam = Adam.like(theta)
     decay = phase.layout.kernels(theta) * (0.5 / task.x.shape[0]) if recipe.weight_prior else None
@@ -81,11 +88,12 @@ def run_epoch(state, model, recipe, task):
     for i, (step, batch) in enumerate(zip(steps, batches(state.rngs, model, recipe, task, steps))):
         objective = objective_of(phase.objective, now, recipe, task, step, batch)
         terms, pullback = objectives.value_and_pullback(objective, phase.layout, theta, decay=decay, weights={
-            "alpha": recipe.alpha if batch.labels.shape[-1] else 0.0, "gamma": step.gamma, "weights": step.weights})
+            "alpha": recipe.alpha if batch.labels.shape[-1] else 0.0, "gamma": step.gamma, "weights": step.weights,
+            "labelled": labelled_share(task) if recipe.labelled_share else 1.0, "dream": recipe.dream})
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
-        state.adam.ascend(theta, gradient, step.rate)
+        state.adam.ascend(theta, gradient, step.rate, phase.shares)
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np:
@@ -93,7 +101,7 @@ def run_epoch(state, model, recipe, task):
     means = dict(zip(totals, to_host(xp.stack([*totals.values()]) / len(steps))))
     check_finite(means["objective"], f"epoch {state.epoch + 1}")
     state.epoch += 1
-    if 0 < recipe.merge_from <= state.epoch <= recipe.first_epochs:
+    if 0 < recipe.merge_from <= state.epoch <= min(recipe.first_epochs, recipe.classifier_epochs):
         merge_slots(state, model, recipe, task)
     return means
 
@@ -118,9 +126,32 @@ def merge_slots(state, model, recipe, task):
         b_theta[r] += more
 
 
+def labelled_share(task):
+    """How many labelled examples there are for each unlabelled one, the weight of the mean of L(x,y) in the sums of
+    Eq. 2, or 1 where all are labelled."""
+    return task.labelled.shape[1] / task.unlabelled.shape[1] if task.unlabelled.shape[1] else 1.0
+
+
+def warm_start(theta, model, task):
+    """What q(y|x) has learnt first is of use to q(z|x,y), too: it takes over its first layer.  And p(x|z) begins at
+    the mean of x (and its variance), whatever z is, by its output biases.     θ (R,P), in place"""
+    params, xp = model.layout.views(theta), namespace(theta)
+    W, b, *_ = params["q(y|x)"]
+    Wx, _, bx, *_ = params["q(z|x,y)"]
+    Wx[...], bx[...] = W, b
+    mean, sd = (a[to_host(task.pixels)] / task.white for a in moments(task.x))
+    if model.likelihood == "bernoulli":
+        N = task.x.shape[0]
+        mean = (N * mean + 0.5) / (N + 1)
+        bias = np.log(mean / (1 - mean))
+    else:
+        bias = np.concatenate([mean, 2 * np.log(sd + 1 / task.white)])
+    params["p(x|z)" if model.name == "gm-dgm" else "p(x|y,z)"][-1][...] = xp.asarray(bias, dtype=theta.dtype)
+
+
 def schedule(recipe, task, epoch):
     """The Step of each minibatch of the epoch after `epoch` others; nothing unlabelled, no invariance."""
-    U, _, n = epoch_size(recipe, task)
+    U, _, n = epoch_size(recipe, task, epoch >= recipe.classifier_epochs)
     steps = [recipe.at(epoch, i / n) for i in range(n)]
     return steps if U else [replace(step, gamma=0.0) for step in steps]
 
@@ -133,6 +164,8 @@ def objective_of(objective, model, recipe, task, step, batch):
     def perturb(layers, log_q, tx):
         r = adversarial(layers, log_q, x=tx, d=batch.d, length=recipe.adversarial_length * task.length)
         return r, log_q
+    if objective is objectives.held:
+        return partial(objective, model, batch=batch, choose=choose, kl_weight=step.kl_weight, dreamt=recipe.dreamt)
     return partial(objective, model, batch=batch, choose=choose, perturb=perturb, q_from_bound=recipe.q_from_bound)
 
 

@@ -188,6 +188,14 @@ CASES[models.bound_given_y] = model_case(lambda model, params, rng, runs: (
      "example": rng.integers(0, 4, (*runs, P)), "eps": rng.standard_normal((*runs, P, model.Z))}))
 
 
+CASES[models.mean_x] = model_case(lambda model, params, rng, runs: (
+    positional(models.mean_x, model),
+    [rng.standard_normal((*runs, P, model.X * (2 if model.likelihood == "gaussian" else 1)))], {}))
+CASES[models.prior_sample] = model_case(lambda model, params, rng, runs: (
+    positional(models.prior_sample, model), [params],
+    {"y": rng.integers(0, model.K, (*runs, P)), "eps": rng.standard_normal((*runs, P, model.Z))}))[:2]  # GM-DGM
+
+
 ROWS = 5 + 3 + 5  # of log q: unlabelled, labelled, unlabelled under other maps
 
 
@@ -232,6 +240,27 @@ def of_log_q_case(model, params, rng, runs):
             [params], {})
 
 
+def others(params):
+    """The networks that are trained while q(y|x) is held, and the function that puts it beside them."""
+    held = {"q(y|x)": params["q(y|x)"]}
+    return {name: layers for name, layers in params.items() if name not in held}, lambda rest: {**rest, **held}
+
+
+def dreams_case(model, params, rng, runs):
+    rest, whole = others(params)
+    y, eps = rng.integers(0, model.K, (*runs, P)), rng.standard_normal((*runs, P, model.Z))
+    return lambda rest: objectives.dreams(model, whole(rest), y=y, eps=eps), [rest], {}
+
+
+def held_case(model, params, rng, runs):
+    rest, whole = others(params)
+    batch = random_batch(model, rng, runs)
+    return (lambda rest: objectives.held(model, whole(rest), batch, choose=exact_pairs(batch), kl_weight=0.3, dreamt=3),
+            [rest], {})
+
+
+CASES[objectives.dreams] = model_case(dreams_case)
+CASES[objectives.held] = model_case(held_case)
 CASES[objectives.eq2] = model_case(eq2_case)
 CASES[objectives.stability] = model_case(stability_case)
 CASES[objectives.smoothness] = model_case(smoothness_case)
@@ -247,9 +276,9 @@ def _(rng, runs):
 
 @case(objectives.weighted_sum)
 def _(rng, runs):
-    names = ("L(x)", "L(x,y)", "log q(y|x)", "consistency", "smoothness", "balance")
+    names = ("L(x)", "L(x,y)", "log q(y|x)", "dreams", "consistency", "smoothness", "balance")
     return ([{name: rng.standard_normal(runs) for name in names}],
-            {"alpha": 2.0, "gamma": 3.0, "weights": (1.5, 0.5, 4.0)})
+            {"alpha": 2.0, "gamma": 3.0, "weights": (1.5, 0.5, 4.0), "labelled": 0.5, "dream": 1.5})
 
 
 @case(objectives.weight_prior)
