@@ -76,7 +76,7 @@ class Recipe:
     @property
     def held_until(self):
         """The epoch from which q(y|x) is trained again."""
-        return self.classifier_epochs + round(self.held * self.epochs)
+        return self.classifier_epochs + int(self.held * self.epochs)
 
     @property
     def total_epochs(self):

@@ -138,7 +138,7 @@ def test_the_report_is_json_and_text(case):
     assert again["alike"] == found.alike == [["new-0", "new-1"]]
     lines = str(found).splitlines()
     assert lines[0].startswith("60 rows: 50.0 % in new slots, 0.0 % unsure") and len(lines) == 2 + 5 + 1
-    assert lines[-1] == "look like parts of one class: new-0, new-1"
+    assert lines[-1] == "These slots look like parts of one class: new-0, new-1."
 
 
 @pytest.mark.parametrize("change, message", [
@@ -189,3 +189,24 @@ def test_a_fitted_estimator_reports_on_its_rows():
     members = np.flatnonzero(model.predict(X) == 2)
     assert found.slots[2].typical[0] == members[bound[members].argmax()]
     assert found.slots[2].features[0][0] == "x2"  # the feature that is 6 higher in that group
+
+
+def test_a_known_slot_that_may_have_swallowed_a_new_class_is_named():
+    """Two slots that look alike, one of them known, and almost no row in the new slots where half were expected."""
+    q = np.tile([0.5, 0.02, 0.48], (100, 1))
+    q[:50] = [0.02, 0.96, 0.02]
+    q[50] = [0.48, 0.02, 0.5]
+    found = openset.analyse(openset.Rows(q, ["ash", "oak", "new-0"], 2), prior=(0.25, 0.25, 0.5))
+    assert any("ash, new-0" in hint and "ash has swallowed some of a new class" in hint for hint in found.hints)
+    assert any("Only 1.0 % of the rows lie in new slots, where 50 % were expected" in hint for hint in found.hints)
+    assert "new-0 (new)" in str(found) and all(hint in str(found) for hint in found.hints)
+
+
+def test_a_truth_says_how_well_new_classes_are_told():
+    q = np.array([[0.9, 0.1]] * 6 + [[0.2, 0.8]] * 4)
+    truth = np.array(["ash"] * 5 + ["elm"] * 4 + ["ash"])
+    whole = openset.analyse(openset.Rows(q, ["ash", "new-0"], 1, truth=truth)).whole
+    assert whole["recall_new"] == 3 / 4 and whole["precision_new"] == 3 / 4 and whole["accuracy_unlabelled_classes"] == 3 / 4
+    assert whole["auroc_new"] == pytest.approx((3 * 5 + 0.5 * 3 + 0.5 * 5) / 24)
+    one = openset.analyse(openset.Rows(q, ["ash", "new-0"], 1, truth=np.full(10, "ash"))).whole
+    assert "auroc_new" not in one

@@ -36,6 +36,9 @@ NAMES = ("x", "y", "x_test", "y_test", "image_shape")
 ELSEWHERE = ("table1", "runs", "labelled_classes", "labels_per_class", "set", "jobs", "dask", "resume", "data_dir",
              "fallback")  # options that only the paper's experiment has
 
+SCORES = ("accuracy", "accuracy_labelled_rows", "accuracy_unlabelled_classes", "precision_new", "recall_new",
+          "auroc_new", "nmi")  # what the report shows where there is a truth
+
 
 @dataclass(frozen=True)
 class Own:
@@ -171,14 +174,14 @@ def page(own, model, report, summary, images):
     if overall["collapsed"]:
         parts.append('<p class="warn">COLLAPSED: y says almost nothing of x. Try other numbers of new classes, more '
                      "labels, or more epochs.</p>")
-    parts += [f"<p class=warn>These slots look like parts of one class: {html.escape(', '.join(group))}.</p>"
-              for group in report.alike]
+    parts += [f'<p class="warn">{html.escape(hint)}</p>'
+              for hint in report.hints]
     parts += ["<h2>Slots</h2>", table(["slot", "rows", "confidence", "entropy, nats", "nearest known class (overlap)",
                                        *(["true classes"] if report.classes else [])],
                                       [_row(slot, report) for slot in report.slots], words=bool(report.classes))]
     parts += [picture(image, f"open-set report, {name}", large=len(report.slots) > 8)
               for name, image in images.items()]
-    scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in ("accuracy", "accuracy_labelled_rows", "nmi")
+    scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in SCORES
               if summary.get(name) is not None}
     if scores:
         parts += ["<h2>Against the truth</h2>", pairs(scores)]

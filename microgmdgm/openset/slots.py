@@ -17,10 +17,11 @@ from functools import cached_property
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import normalized_mutual_info_score, precision_recall_fscore_support, roc_auc_score
 
 from ..batches import blocks, moments
 from ..evaluation import contingency, entropies, majority_map, monitor
+from ..slots import in_words
 
 LEAST = 0.5     # smaller overlaps never count as alike: there may be few known classes, or none
 UNSURE = 0.5    # a row is unsure if its most probable slot has less than this
@@ -39,6 +40,7 @@ class Rows:
     feature_names: list | None = None
     typicality: np.ndarray | None = None
     truth: np.ndarray | None = None
+    merged: str = ""      # how the number of slots was found, in words
 
     def __post_init__(self):
         self.q, self.names = np.asarray(self.q), [str(name) for name in self.names]
@@ -131,9 +133,25 @@ class Report:
             sure = f"{slot.confidence:>12.3f}{slot.entropy:>9.3f}" if slot.size else f"{'–':>12}{'–':>9}"
             near = f"{slot.nearest} ({slot.overlap:.2f})" if slot.nearest is not None else "–"
             truth = ", ".join(f"{count} of {name}" for name, count in slot.truth.items())
-            lines.append(f"{slot.name:<16}{slot.size:>9}{sure}  {near}" + (f"; in truth {truth}" if truth else ""))
-        lines += [f"look like parts of one class: {', '.join(group)}" for group in self.alike]
-        return "\n".join(lines)
+            name = slot.name + ("" if slot.known else " (new)")
+            lines.append(f"{name:<16}{slot.size:>9}{sure}  {near}" + (f"; in truth {truth}" if truth else ""))
+        return "\n".join(lines + self.hints)
+
+    @property
+    def hints(self):
+        """What deserves a look, a sentence each."""
+        known, hints = {slot.name for slot in self.slots if slot.known}, [self.whole["merged"]]
+        for group in self.alike:
+            text = f"These slots look like parts of one class: {', '.join(group)}."
+            if known & {*group}:
+                swallowed = ", ".join(sorted(known & {*group}))
+                text += f" Or {swallowed} has swallowed some of a new class: look at its rows."
+            hints.append(text)
+        if self.whole["share_new"] < 0.5 * self.whole["prior_new"]:
+            hints.append(f"Only {100 * self.whole['share_new']:.1f} % of the rows lie in new slots, where "
+                         f"{100 * self.whole['prior_new']:.0f} % were expected: known slots may have swallowed a new "
+                         "class. Try more slots, or more labels.")
+        return [hint for hint in hints if hint]
 
 
 def overlaps(q):
@@ -212,13 +230,27 @@ def _whole(rows, prior):
     """The figures of all rows together.  The accuracy names slots by these rows themselves, as cluster-and-label."""
     whole = {"rows": len(rows.q), "confidence": float(rows.confidence.mean()),
              "share_unsure": float((rows.confidence < UNSURE).mean()),
-             "share_new": float((rows.slot >= rows.known).mean()), **monitor(rows.q, prior)}
+             "share_new": float((rows.slot >= rows.known).mean()), "prior_new": float(sum(prior[rows.known:])),
+             "merged": rows.merged, **monitor(rows.q, prior)}
     if rows.truth is not None:
         classes, true = rows.true
         slot_map = majority_map(contingency(rows.slot, true, len(rows.names), len(classes)))
         whole["accuracy"] = float((slot_map[rows.slot] == true).mean())
         whole["nmi"] = float(normalized_mutual_info_score(true, rows.slot))
+        whole.update(_novelty(rows, slot_map[rows.slot] == true))
     return whole
+
+
+def _novelty(rows, right):
+    """How well new classes are told from known ones, where the truth has both; right (N,) says whose class was given.
+    Precision and recall are those of "it lies in a new slot", AUROC that of Σ q(y|x) over the new slots."""
+    new = ~np.isin(rows.truth.astype(str), rows.names[:rows.known])
+    if not (rows.known and new.any() and not new.all()):
+        return {}
+    precision, recall, _, _ = precision_recall_fscore_support(new, rows.slot >= rows.known, average="binary",
+                                                              zero_division=0.0)
+    return {"accuracy_unlabelled_classes": float(right[new].mean()), "precision_new": float(precision),
+            "recall_new": float(recall), "auroc_new": float(roc_auc_score(new, rows.q[:, rows.known:].sum(axis=1)))}
 
 
 def report(classifier, X, truth=None, examples=10, feature_names=None):
@@ -226,5 +258,6 @@ def report(classifier, X, truth=None, examples=10, feature_names=None):
     bound on log p(x) is high.  feature_names (width,), by default those of the frame that it was fitted to."""
     names = getattr(classifier, "feature_names_in_", None) if feature_names is None else feature_names
     rows = Rows(classifier.predict_proba(X), classifier.classes_, len(classifier.known_classes_), x=np.asarray(X),
-                feature_names=names, typicality=classifier.score_samples(X), truth=truth)
+                feature_names=names, typicality=classifier.score_samples(X), truth=truth,
+                merged=in_words(classifier.trained_))
     return analyse(rows, examples, classifier.trained_.model.prior)

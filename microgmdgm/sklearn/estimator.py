@@ -196,11 +196,11 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
                     None if self.image_shape is None else tuple(map(int, self.image_shape)), self.columns_.white)
         self.history_ = []
 
-        def watch(epoch, terms, _):
+        def watch(epoch, terms, models):
             self.history_.append({term: float(value[0]) for term, value in terms.items()})
             if self.verbose:
                 line = ", ".join(f"{term} {value:.4g}" for term, value in self.history_[-1].items())
-                print(f"epoch {epoch}: {line}", flush=True)
+                print(f"epoch {epoch} of {self.recipe_.total_epochs}, {models[0].model.K} slots: {line}", flush=True)
         recipe = replace(self.recipe_, minimum_sd=max(self.recipe_.minimum_sd, MINIMUM_SD))
         self.trained_, = fit(self.model, recipe, data, [rng], labelled_classes=range(len(self.known_classes_)),
                        labels_per_class=None, prior=self._prior(slots), xp=xp, watch=watch, **self._sizes(len(X)))
