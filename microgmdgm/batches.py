@@ -139,8 +139,8 @@ def epoch_size(recipe, task, joint=False):
     """Unlabelled and labelled examples in a batch, and batches in an epoch."""
     U_all, L_all = task.unlabelled.shape[1], task.labelled.shape[1]
     part = recipe.joint_share if joint else 1
-    U = min(round(part * recipe.unlabelled_batch), U_all)
-    L = min(round(part * recipe.labelled_batch) if U else recipe.unlabelled_batch, L_all)
+    U = min(math.ceil(part * recipe.unlabelled_batch), U_all)
+    L = min(math.ceil(part * recipe.labelled_batch) if U else recipe.unlabelled_batch, L_all)
     return U, L, max(U_all or L_all, recipe.minimum_epoch) // (U or L)
 
 

@@ -8,6 +8,7 @@ checked by its SHA-256, whether it lies there gzipped or not.
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import zlib
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import settings
 from .files import UNREADABLE, read_arrays
 
 ENVIRONMENT = "MICROGMDGM_DATA"
@@ -154,7 +156,6 @@ def npz(path):
     if missing:
         raise DataError(f"{path} must hold x_train, y_train, x_test and y_test, but lacks {', '.join(missing)}")
     x_train, y_train, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
-    shape = tuple(int(n) for n in arrays["image_shape"]) if "image_shape" in arrays else None
     for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if x.ndim != 2 or y.shape != x.shape[:1] or not len(x) or x.shape[1] != x_train.shape[1]:
             raise DataError(f"{path}: x_{name} must be (N, {x_train.shape[-1]}) and y_{name} (N,), N > 0, "
@@ -164,22 +165,29 @@ def npz(path):
         if y.dtype.kind not in "ui" or y.min() < 0 or y.max() > y_train.max():
             raise DataError(f"{path}: y_{name} must hold whole numbers from 0, and no class that y_train lacks; "
                             "where rows have no label, python run_mnist.py wants them as x and y")
-    if shape and (len(shape) != 2 or shape[0] * shape[1] != x_train.shape[1]):
-        raise DataError(f"{path}: image_shape must be (h, w) with h·w = {x_train.shape[1]}, not {shape}")
+    shape = image_shape_in(arrays, x_train.shape[1], path)
     return Data(Path(path).stem, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), shape,
                 float(max(x_train.max(), 1e-30)))
+
+
+def image_shape_in(arrays, width, path):
+    """image_shape (h, w) of the arrays read from path, None where there is none.  Raises DataError."""
+    try:
+        return settings.image_shape(arrays["image_shape"], width) if "image_shape" in arrays else None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def parse_idx(content, name):
     """The array in an IDX file of unsigned bytes: two zero bytes, 8 (the type), the number of
     dimensions, each size as a big-endian 32-bit integer, then the values.  Raises DataError."""
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise DataError(f"{name} is not an IDX file of bytes: it must begin with 00 00 08, "
-                        f"but begins with {content[:3].hex(' ') or 'nothing'}")
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or not 0 < content[3] <= 4:
+        raise DataError(f"{name} is not an IDX file of bytes: it must begin with 00 00 08 and one to four dimensions, "
+                        f"but begins with {content[:4].hex(' ') or 'nothing'}")
     ndim = content[3]
     header = 4 + 4 * ndim
     shape = struct.unpack(f">{ndim}I", content[4:header]) if len(content) >= header else ()
-    if len(shape) != ndim or len(content) - header != int(np.prod(shape)):
+    if len(shape) != ndim or len(content) - header != math.prod(shape):
         raise DataError(f"{name} is truncated: its header promises shape {shape}, "
                         f"but {max(len(content) - header, 0)} bytes follow")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

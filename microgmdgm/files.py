@@ -1,6 +1,7 @@
 """Files that are complete or absent: written under a temporary name, then renamed; read without pickle."""
 
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -12,6 +13,10 @@ import numpy as np
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, NotImplementedError, MemoryError,
               zipfile.BadZipFile, zlib.error)  # what a damaged .npz can raise
+
+
+SMALL = 2**28      # bytes that any .npz may unpack to
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 @contextmanager
@@ -46,11 +51,25 @@ def write_npz(path, settings, **arrays):
 def read_arrays(path):
     """{name: array} of an .npz without pickle, each byte verified by its checksum.  Raises one of UNREADABLE."""
     with zipfile.ZipFile(path) as file:
+        _check_sizes(file, Path(path).stat().st_size)
         damaged = file.testzip()
         if damaged:
             raise ValueError(f"the checksum of its part {damaged} is wrong")
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def _check_sizes(file, size):
+    """Raises ValueError where a ZipFile of `size` bytes would unpack to far more, or a part of it claims an array that
+    is larger than the part: before memory is asked for either."""
+    total = sum(part.file_size for part in file.infolist())
+    if total > max(100 * size, SMALL):
+        raise ValueError(f"{size:,} bytes that would unpack to {total:,}: save it without compression")
+    for part in file.infolist():
+        with file.open(part) as content:
+            shape, _, dtype = HEADERS[np.lib.format.read_magic(content)](content)
+        if math.prod(shape) * max(dtype.itemsize, 1) > part.file_size:
+            raise ValueError(f"its part {part.filename} of {part.file_size:,} bytes claims an array of shape {shape}")
 
 
 def read_npz(path, kind):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import settings
 from .backend import constant, namespace
 from .distributions import (
     bernoulli,
@@ -26,30 +27,30 @@ from .distributions import (
 from .layers import class_mlp, halves, mlp, one_hot, pick, rows
 from .parameters import Layout, add, glorot
 
+MOST = 2**31  # parameters: in float32, with Adam's moments and the gradient, 32 GiB
+
 
 @dataclass(frozen=True)
 class Model:
     """The sizes of one model: X pixels, Z latent dimensions, H hidden units in each of
     `hidden_layers` layers, and π, the prior over the K classes, (K,) or one a run, (R,K).
-    Raises ValueError for a setting that is unknown or out of range."""
-    name: str
+    Raises ValueError for a setting that is not of its kind, and for more than `MOST` parameters."""
+    name: settings.MODEL
     prior: tuple
-    X: int
-    Z: int = 100
-    H: int = 500
-    hidden_layers: int = 2
-    likelihood: str = "bernoulli"
-    output_sd: float | None = None  # of the initial weights of output layers and means of p(z|y); None: Glorot-normal
+    X: settings.COUNT
+    Z: settings.SIZE = 100
+    H: settings.SIZE = 500
+    hidden_layers: settings.LAYERS = 2
+    likelihood: settings.LIKELIHOOD = "bernoulli"
+    output_sd: settings.SD = None   # of the initial weights of output layers and means of p(z|y); None: Glorot
 
     def __post_init__(self):
-        if self.name not in ("gm-dgm", "m2"):
-            raise ValueError(f"the model must be gm-dgm or m2, not {self.name!r}")
-        if self.likelihood not in ("bernoulli", "gaussian"):
-            raise ValueError(f"the likelihood must be bernoulli or gaussian, not {self.likelihood!r}")
-        if min(self.X, self.Z, self.H, self.hidden_layers, self.K) < 1:
-            raise ValueError(f"all sizes of a model must be at least 1: {self}")
-        if np.min(self.prior) <= 0 or np.abs(np.sum(self.prior, axis=-1) - 1).max() > 1e-6:
+        settings.check(self)
+        if not (np.min(self.prior, initial=1) > 0 and np.all(np.abs(np.sum(self.prior, axis=-1) - 1) < 1e-6)):
             raise ValueError(f"the prior over classes must be positive and sum to 1, not {self.prior}")
+        if self.layout.size > MOST:
+            raise ValueError(f"this model has {self.layout.size:,} parameters, more than {MOST:,}: fewer hidden units, "
+                             "hidden layers or dimensions of z make it smaller")
 
     @property
     def K(self):

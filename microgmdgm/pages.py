@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import sys
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #5c5c5c; --line: #d9d9d9; --paper: #fff; --panel: #f6f6f4 }
@@ -48,6 +49,15 @@ def png(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def drawn(name, draw):
+    """The PNG of the Figure that draw() makes.  None where it cannot be drawn, which is said and costs neither the run
+    nor the rest of its report."""
+    try:
+        return png(draw())
+    except Exception as error:  # of matplotlib or scikit-learn, whatever it may be
+        print(f"the picture {name} cannot be drawn: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def table(heads, rows, words=False):

@@ -142,6 +142,7 @@ def latent(trained, x, classes, title, points=2000, names=None):
     from sklearn.manifold import TSNE
     x, classes = x[:points], classes[:points]
     z = trained.encode(x)
+    z = np.pad(z, ((0, 0), (0, max(2 - z.shape[1], 0))))  # t-SNE starts from two coordinates
     place = TSNE(init="pca", perplexity=min(30, (len(z) - 1) / 3), random_state=0).fit_transform(z)
     figure = Figure(figsize=(7.2, 6.4), layout="constrained")
     axes = figure.subplots()

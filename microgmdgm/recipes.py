@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, fields, replace
 
+from . import settings
+from .settings import CLIP, COUNT, EPOCHS, FEW, MORE_EPOCHS, RATE, SCALE, SD, SHARE, SUM_OVER_Y, SWITCH, WEIGHT
+
 
 @dataclass(frozen=True)
 class Step:
@@ -21,57 +24,58 @@ class Recipe:
     """The settings of a run.  An epoch shows every unlabelled example once, and a small data
     set as often as it takes to show `minimum_epoch` examples."""
     name: str
-    epochs: int                     # epochs that train the whole model
-    classifier_epochs: int = 0      # epochs before these that train q(y|x) alone, without the decoder
-    unlabelled_batch: int = 100     # unlabelled examples in a step
-    labelled_batch: int = 100       # labelled examples in a step
-    learning_rate: float = 3e-4     # Adam's rate while the whole model is trained
-    classifier_rate: float = 2e-3   # Adam's rate while q(y|x) is trained alone
-    classifier_decay_from: float = 1.0  # share of the classifier epochs after which that rate falls linearly to 0
-    decay_from: float = 1.0         # share of the other epochs after which learning_rate falls linearly to 0
-    alpha: float = 0.1              # α, the weight of the labels in Eq. 2, whose terms are means
-    maps: float = 0.0               # size of the random maps of images; 1 is the size in augmentation.py
-    gamma: float = 0.0              # γ, the weight of the invariance terms together
-    consistency: float = 1.0        # c, the weight of consistency under two maps among the invariance terms
-    smoothness: float = 1.0         # s, the weight of the adversarial term among them
-    beta: float = 8.0               # β, the weight of balance among them
-    first_epochs: int = 0           # number of first epochs in which the next three factors apply
-    first_maps: float = 1.0         # multiplies `maps` and `noise` during the first epochs
-    maps_grow: int = 1              # number of epochs in which both grow to that size, in equal steps
-    first_smoothness: float = 1.0   # multiplies `smoothness` during the first epochs
-    first_beta: float = 1.0         # multiplies `beta` during the first epochs
-    merge_from: int = 0             # slots merge after this epoch and the next ones, to first_epochs; 0: never
-    merge_above: float = 0.2        # c above which two slots merge (slots.py),
-    merge_last: float = 0.1         # and the last time
-    gamma_held: float = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
-    gamma_gone: float = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
-    gamma_end: float = 0.0          # γ in the last epochs
-    noise: float = 0.0              # σ of the noise added to rows of a table, as a share of the root mean square of x
-    adversarial_length: float = 0.22  # length of the adversarial r, as a share of the mean length of x
-    q_from_bound: bool = True       # whether q(y|x) receives the gradient of L(x)
-    sum_over_y: str = "exact"       # exact, or sparse: a few classes stand for all (marginal.py)
-    exact_epochs: int = 0           # number of the whole model's first epochs in which the sum is exact all the same
-    top: int = 1                    # most probable classes in the sparse sum, beside its sample
-    held: float = 0.0               # share of the whole model's epochs in which q(y|x) is held
-    q_rate: float = 1.0             # the rate of q(y|x), as a share of the others', in the epochs after these
-    dream: float = 0.0              # the weight of dreams while it is held
-    dreamt: int = 40                # how many there are in a step
-    kl_warm_up: float = 0.0         # epochs in which the weight of the KL rises from 0 to 1
-    warm_start: bool = False        # whether the whole model starts from q(y|x) and the mean of x (training.py)
-    labelled_share: bool = False    # whether L(x,y) counts as in the sums of Eq. 2, by the share of the labelled
-    joint_share: float = 1.0        # size of the batches of the whole model, as a share of those of q(y|x) alone
-    samples: int = 1                # samples of z for each pair of an example and a class
-    weight_prior: bool = False      # whether the weights have a Gaussian prior, log N(w; 0, I) / 2N
-    clip: float | None = None       # bound on the absolute value of each element of the gradient
-    minimum_epoch: int = 12_000     # examples in an epoch at least; a smaller data set is shown several times
-    minimum_sd: float = 0.0         # pixels whose standard deviation in [0, 1] is no larger are left out
-    output_sd: float | None = None  # σ of the initial weights of output layers; None: Glorot-normal, as all others
+    epochs: EPOCHS                  # epochs that train the whole model
+    classifier_epochs: MORE_EPOCHS = 0  # epochs before these that train q(y|x) alone, without the decoder
+    unlabelled_batch: COUNT = 100   # unlabelled examples in a step
+    labelled_batch: COUNT = 100     # labelled examples in a step
+    learning_rate: RATE = 3e-4      # Adam's rate while the whole model is trained
+    classifier_rate: RATE = 2e-3    # Adam's rate while q(y|x) is trained alone
+    classifier_decay_from: SHARE = 1.0  # share of the classifier epochs after which that rate falls linearly to 0
+    decay_from: SHARE = 1.0         # share of the other epochs after which learning_rate falls linearly to 0
+    alpha: WEIGHT = 0.1             # α, the weight of the labels in Eq. 2, whose terms are means
+    maps: SCALE = 0.0               # size of the random maps of images; 1 is the size in augmentation.py
+    gamma: WEIGHT = 0.0             # γ, the weight of the invariance terms together
+    consistency: WEIGHT = 1.0       # c, the weight of consistency under two maps among the invariance terms
+    smoothness: WEIGHT = 1.0        # s, the weight of the adversarial term among them
+    beta: WEIGHT = 8.0              # β, the weight of balance among them
+    first_epochs: MORE_EPOCHS = 0   # number of first epochs in which the next three factors apply
+    first_maps: SCALE = 1.0         # multiplies `maps` and `noise` during the first epochs
+    maps_grow: FEW = 1              # number of epochs in which both grow to that size, in equal steps
+    first_smoothness: WEIGHT = 1.0  # multiplies `smoothness` during the first epochs
+    first_beta: WEIGHT = 1.0        # multiplies `beta` during the first epochs
+    merge_from: MORE_EPOCHS = 0     # slots merge after this epoch and the next ones, to first_epochs; 0: never
+    merge_above: SHARE = 0.2        # c above which two slots merge (slots.py),
+    merge_last: SHARE = 0.1         # and the last time
+    gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
+    gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
+    gamma_end: WEIGHT = 0.0         # γ in the last epochs
+    noise: SCALE = 0.0              # σ of the noise added to rows of a table, as a share of the root mean square of x
+    adversarial_length: SCALE = 0.22  # length of the adversarial r, as a share of the mean length of x
+    q_from_bound: SWITCH = True     # whether q(y|x) receives the gradient of L(x)
+    sum_over_y: SUM_OVER_Y = "exact"  # exact, or sparse: a few classes stand for all (marginal.py)
+    exact_epochs: MORE_EPOCHS = 0   # number of the whole model's first epochs with an exact sum all the same
+    top: FEW = 1                    # most probable classes in the sparse sum, beside its sample
+    held: SHARE = 0.0               # share of the whole model's epochs in which q(y|x) is held
+    q_rate: SHARE = 1.0             # the rate of q(y|x), as a share of the others', in the epochs after these
+    dream: WEIGHT = 0.0             # the weight of dreams while it is held
+    dreamt: COUNT = 40              # how many there are in a step
+    kl_warm_up: WEIGHT = 0.0        # epochs in which the weight of the KL rises from 0 to 1
+    warm_start: SWITCH = False      # whether the whole model starts from q(y|x) and the mean of x (training.py)
+    labelled_share: SWITCH = False  # whether L(x,y) counts as in the sums of Eq. 2, by the share of the labelled
+    joint_share: SCALE = 1.0        # size of the batches of the whole model, as a share of those of q(y|x) alone
+    samples: FEW = 1                # samples of z for each pair of an example and a class
+    weight_prior: SWITCH = False    # whether the weights have a Gaussian prior, log N(w; 0, I) / 2N
+    clip: CLIP = None               # bound on the absolute value of each element of the gradient
+    minimum_epoch: COUNT = 12_000   # examples in an epoch at least; a smaller data set is shown several times
+    minimum_sd: SHARE = 0.0         # pixels whose standard deviation in [0, 1] is no larger are left out
+    output_sd: SD = None            # σ of the initial weights of output layers; None: Glorot-normal, as all others
 
     def __post_init__(self):
-        if self.sum_over_y not in ("exact", "sparse"):
-            raise ValueError(f"the sum over y must be exact or sparse, not {self.sum_over_y!r}")
-        if min(self.epochs, self.unlabelled_batch, self.labelled_batch, self.samples, self.top) < 1:
-            raise ValueError(f"epochs, batches, samples and top must be at least 1: {self}")
+        """Raises ValueError where a setting is not of its kind, or does not go with another."""
+        settings.check(self)
+        if self.gamma_held > self.gamma_gone:
+            raise ValueError(f"gamma_held, {self.gamma_held:g}, must be at most gamma_gone, {self.gamma_gone:g}: gamma "
+                             "is held before it falls")
 
     @property
     def held_until(self):
@@ -141,27 +145,13 @@ def recipe_for(name, image_shape, extra_classes, slots):
     return recipe if extra_classes else replace(recipe, merge_from=0)
 
 
-def changed(recipe, settings):
-    """The recipe with the settings ["alpha=1", …] in it.  Raises ValueError where one is unknown or unfit."""
+def changed(recipe, changes):
+    """The recipe with the changes ["alpha=1", …] in it.  Raises ValueError where a setting is unknown or unfit."""
     kinds = {field.name: field.type for field in fields(Recipe) if field.name != "name"}
     values = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
+    for change in changes:
+        name, equals, text = change.partition("=")
         if name not in kinds or not equals:
-            raise ValueError(f"--set takes NAME=VALUE with NAME one of {', '.join(kinds)}, not {setting!r}")
-        values[name] = _parsed(text, kinds[name], setting)
+            raise ValueError(f"--set takes NAME=VALUE with NAME one of {', '.join(kinds)}, not {change!r}")
+        values[name] = settings.named(f"--set {name}", kinds[name].parse, text)
     return replace(recipe, **values)
-
-
-def _parsed(text, kind, setting):
-    if text.lower() == "none" and kind == float | None:
-        return None
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError(f"--set {setting}: expected true or false")
-        return text.lower() == "true"
-    kind = float if kind == float | None else kind
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"--set {setting}: expected {'a whole number' if kind is int else 'a number'}") from None

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from . import settings
 from .backend import namespace, to_host
 from .distributions import sigmoid
 from .files import check_format, read_npz, write_npz
@@ -135,17 +136,22 @@ def load(path):
 
 def read(path):
     """The model in a file, and the other arrays in it, by name.  Raises ValueError where there is no model."""
-    settings, arrays = read_npz(path, "a model saved")
-    check_format(path, settings, FORMAT)
+    found, arrays = read_npz(path, "a model saved")
+    check_format(path, found, FORMAT)
     try:
-        model = Model(**{**settings["model"], "prior": tuple(settings["model"]["prior"])})
+        model = Model(**{**found["model"], "prior": tuple(found["model"]["prior"])})
         theta, pixels = arrays.pop("theta"), arrays.pop("pixels")
-    except (KeyError, TypeError, ValueError) as error:
+        width, white = settings.COUNT(found["width"]), settings.POSITIVE(found["white"])
+        classes = tuple(map(settings.ORDINAL, found["labelled_classes"]))
+        merges = tuple(map(tuple, found["merges"]))
+        shape = found["image_shape"] and settings.image_shape(found["image_shape"], width)
+        if not (theta.dtype.kind == "f" and np.isfinite(theta).all() and pixels.dtype.kind in "iu"):
+            raise ValueError("θ must hold finite numbers, and pixels whole ones")
+        if theta.shape != (model.layout.size,) or pixels.shape != (model.X,):
+            raise ValueError(f"θ must have {model.layout.size} elements and there must be {model.X} pixels, not "
+                             f"{theta.shape} and {pixels.shape}")
+        if not 0 <= pixels.min() <= pixels.max() < width or len(classes) > model.K:
+            raise ValueError(f"pixels must be columns of {width}, and labelled classes at most {model.K}")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a model saved by microgmdgm, or is damaged: {error}") from None
-    if theta.shape != (model.layout.size,) or pixels.shape != (model.X,):
-        raise ValueError(f"{path} is damaged: θ must have {model.layout.size} elements and there must be "
-                         f"{model.X} pixels, not {theta.shape} and {pixels.shape}")
-    shape = settings["image_shape"]
-    return Trained(model, theta, pixels, settings["width"], settings["white"],
-                   tuple(settings["labelled_classes"]), tuple(shape) if shape else None,
-                   tuple(map(tuple, settings["merges"])), settings["closest"]), arrays
+    return Trained(model, theta, pixels, width, white, classes, shape, merges, found["closest"]), arrays

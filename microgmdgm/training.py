@@ -42,6 +42,17 @@ class State:
         theta = xp.asarray(np.stack([model.layout.initial(rng.spawn(1)[0]) for rng in rngs]))
         return cls(theta, Adam.like(theta), rngs, [Slots(list(model.prior), []) for _ in rngs])
 
+    def check(self, model, recipe, runs):
+        """Raises ValueError where it is not of so many runs of the model by the recipe."""
+        P, last = model.layout.size, Phase.at(model, recipe, self.epoch - 1).layout.size  # of what was trained last
+        if not 0 <= self.epoch <= recipe.total_epochs or self.adam.t < 0:
+            raise ValueError(f"its epoch must be from 0 to {recipe.total_epochs}, not {self.epoch}")
+        if any(len(slots.prior) != model.K for slots in self.slots):
+            raise ValueError(f"its runs must have {model.K} slots, not {[len(slots.prior) for slots in self.slots]}")
+        if self.theta.shape != (runs, P) or self.epoch and self.adam.m.shape != (runs, last):
+            raise ValueError(f"θ must be {(runs, P)} and Adam's moments {(runs, last)}, not {self.theta.shape} and "
+                             f"{self.adam.m.shape}")
+
     def moved(self, move):
         """The same with its arrays put elsewhere, by to_host or the asarray of a library."""
         return replace(self, theta=move(self.theta), adam=Adam(move(self.adam.m), move(self.adam.v), self.adam.t))
@@ -73,6 +84,7 @@ class Phase:
         return cls(recipe.held_until, objectives.joint, model.layout, every, ((q, recipe.q_rate), (others, 1)))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # `check_finite` says it, once
 def run_epoch(state, model, recipe, task):
     """One epoch of steps, in place; each phase begins with a fresh Adam.
     -> {term: its mean over the steps (R,)}, on the host: a GPU is asked once an epoch, for each answer costs a wait.
@@ -101,7 +113,7 @@ def run_epoch(state, model, recipe, task):
     means = dict(zip(totals, to_host(xp.stack([*totals.values()]) / len(steps))))
     check_finite(means["objective"], f"epoch {state.epoch + 1}")
     state.epoch += 1
-    if 0 < recipe.merge_from <= state.epoch <= min(recipe.first_epochs, recipe.classifier_epochs):
+    if steps[0].gamma and 0 < recipe.merge_from <= state.epoch <= min(recipe.first_epochs, recipe.classifier_epochs):
         merge_slots(state, model, recipe, task)
     return means
 

@@ -117,7 +117,7 @@ def test_foreign_files_are_refused(trainer, saved):
 def test_a_checkpoint_that_does_not_fit_the_model_is_refused(trainer):
     job = replace(trainer.job, fingerprint=trainer.data.fingerprint)
     state = replace(trainer.start(), theta=np.zeros((2, 7), "float32"))
-    with pytest.raises(ValueError, match=r"does not fit its model: θ must be \(2, \d+\), not \(2, 7\)"):
+    with pytest.raises(ValueError, match=r"does not fit its model: θ must be \(2, \d+\) and .* not \(2, 7\)"):
         experiment.advance(job, experiment.Source("digits"), state)
 
 

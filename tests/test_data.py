@@ -212,7 +212,7 @@ def test_x_and_y_are_other_names_for_the_training_rows(tmp_path):
     ({"x_test": np.ones((8, 11))}, r"x_test must be \(N, 12\)"), ({"x_train": np.full((40, 12), np.nan)}, "finite"),
     ({"x_test": -np.ones((8, 12))}, "none negative"), ({"y_train": np.full(40, -1)}, "whole numbers from 0.*wants them as x and y"),
     ({"y_test": np.full(8, 9)}, "no class that y_train lacks"), ({"y_train": np.full(40, 0.5)}, "whole numbers"),
-    ({"image_shape": (5, 5)}, r"h·w = 12, not \(5, 5\)"), ({"x_train": np.array([{}] * 40)}, "without pickle")])
+    ({"image_shape": (5, 5)}, r"h·w = 12, not \[5 5\]"), ({"x_train": np.array([{}] * 40)}, "without pickle")])
 def test_an_npz_that_does_not_fit_is_refused(tmp_path, changes, message):
     np.savez(tmp_path / "data.npz", **arrays(**changes))
     with pytest.raises(data.DataError, match=message):

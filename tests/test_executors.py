@@ -45,7 +45,7 @@ def test_processes_give_the_bits_of_one_process(ours):
 
 
 def test_a_run_that_diverges_leaves_the_others_alone(ours):
-    wild = replace(jobs()[0], recipe=replace(RECIPE, classifier_rate=1e30))
+    wild = replace(jobs()[0], recipe=replace(RECIPE, learning_rate=1e3))
     for place in (executors.here, partial(executors.processes, 2)):
         kept, diverged = compute(place, [wild, *jobs()[1:]])
         assert isinstance(diverged.pop(wild), Diverged) and not diverged

@@ -134,7 +134,7 @@ def test_between_epochs_the_state_is_on_the_host(cupy):
 
 
 def test_a_diverging_run_stops_with_its_epoch_and_advice(cupy):
-    found = trainer("gm-dgm", replace(PAPER, learning_rate=1e12, clip=None), (0,))
+    found = trainer("gm-dgm", replace(PAPER, learning_rate=1e3, clip=None), (0,))
     with pytest.raises(training.Diverged, match="in epoch 1: try a smaller learning rate"), np.errstate(all="ignore"):
         found.epoch(found.start())
 

@@ -14,7 +14,7 @@ LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "batches", 
 ROOMS = {"sklearn": ("labels", "tables", "estimator"),
          "openset": ("slots", "figures", "tables", "command"),
          "experiment": ("job", "executors", "checkpoint", "table1", "folder", "report", "progress", "options", "command")}
-ORDER = [*PAPER, *LEARNING, *(f"{room}.{name}" for room, names in ROOMS.items() for name in names)]
+ORDER = ["settings", *PAPER, *LEARNING, *(f"{room}.{name}" for room, names in ROOMS.items() for name in names)]
 
 
 def imports(module):

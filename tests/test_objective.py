@@ -262,7 +262,7 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
 
 
 def test_a_diverging_run_stops_with_epoch_step_and_advice():
-    recipe = replace(recipes.PAPER, minimum_epoch=2000, epochs=3, learning_rate=1e12, clip=None)
+    recipe = replace(recipes.PAPER, minimum_epoch=2000, epochs=3, learning_rate=1e3, clip=None)
     rngs = [np.random.default_rng(0)]
     task, model = tiny_task(rngs, recipe)
     with pytest.raises(training.Diverged, match=r"epoch 1, step \d+.*smaller learning rate"), np.errstate(all="ignore"):

@@ -159,9 +159,9 @@ def texts(figure):
 def test_every_figure_has_titles_labels_and_the_numbers(case, tmp_path):
     _, q, truth, x = case
     found = openset.analyse(openset.Rows(q, NAMES, 2, x=x, truth=truth), examples=3)
-    drawn = openset_plots.figures(found)
+    drawn = {name: draw() for name, draw in openset_plots.figures(found).items()}
     assert list(drawn) == ["sizes", "overlaps", "truth", "profile"]
-    images = openset_plots.figures(found, x, (2, 2))
+    images = {name: draw() for name, draw in openset_plots.figures(found, x, (2, 2)).items()}
     assert list(images) == ["examples", "sizes", "overlaps", "truth"]
     for name, figure in {**drawn, **images}.items():
         figure.savefig(tmp_path / f"{name}.png")

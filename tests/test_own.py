@@ -6,11 +6,10 @@ import json
 import numpy as np
 import pytest
 
-import run_mnist
 from microgmdgm.data import DataError
 from microgmdgm.openset import command as own
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
-from .test_run_mnist import run
+from .test_run_mnist import answer, run
 from .test_sklearn import blobs
 
 QUICK = ("--epochs", 1, "--hidden-units", 40)
@@ -83,18 +82,14 @@ def test_images_and_no_test_rows(tmp_path):
     ({"y": np.zeros(9)}, (), "inconsistent numbers"), ({"x": np.full((90, 4), "a")}, (), "finite numbers"),
     ({"x_test": np.full((40, 4), np.nan)}, (), "finite numbers"),
     ({"x": np.ones((90, 4))}, (), "are constant"), ({"y": np.zeros(90, int)}, (), "there is only one class"),
-    ({"image_shape": (3, 3)}, (), "has 9 pixels, but X has 4 features"), ({}, ("--runs", 2), "one model and one run"),
+    ({"image_shape": 4}, (), "image_shape must be (h, w) with h·w = 4, not 4"), ({"image_shape": (3, 3)}, (), "image_shape must be (h, w) with h·w = 4"), ({}, ("--runs", 2), "one model and one run"),
     ({}, ("--model", "both"), "one model and one run"), ({}, ("--labels-per-class", 5), "y says which rows have one"),
-    ({}, ("--labelled-classes", 1), "y says which rows have one"), ({}, ("--new-classes", -1), "must be at least 0")])
+    ({}, ("--labelled-classes", 1), "y says which rows have one"), ({}, ("--new-classes", -1), "must be a whole number from 0 to 1,000, not -1")])
 def test_bad_data_get_one_clear_line_and_leave_nothing(changes, options, message, tmp_path, capsys):
     path = write(tmp_path / "trees.npz", **changes)
-    try:
-        code = run_mnist.main([*map(str, ("--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out"))])
-    except SystemExit as exit:  # of the parser
-        code = exit.code
-    said = capsys.readouterr()
-    assert code == 2 and said.out == "", said.err
-    assert len(said.err.splitlines()) == 1 and "error: " in said.err and message in said.err
+    code, said, errors = answer(capsys, "--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out")
+    assert code == 2 and said == "", errors
+    assert len(errors.splitlines()) == 1 and "error: " in errors and message in errors
     assert not (tmp_path / "out").exists()
 
 
@@ -137,9 +132,8 @@ def test_quotes_a_mark_of_byte_order_and_empty_lines_are_read(tmp_path):
     ("a,label", ['1,"x'], (), "cannot be read as a table"), ("a,label", ["1,x"] * 4, (), "there is only one class")])
 def test_a_table_that_does_not_fit_gets_one_clear_line(header, rows, options, message, tmp_path, capsys):
     path = csv_file(tmp_path / "trees.csv", header, rows)
-    assert run_mnist.main([*map(str, ("--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out"))]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and len(said.err.splitlines()) == 1 and "error: " in said.err and message in said.err, said.err
+    code, said, errors = answer(capsys, "--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out")
+    assert code == 2 and said == "" and len(errors.splitlines()) == 1 and "error: " in errors and message in errors, errors
     assert not (tmp_path / "out").exists()
 
 

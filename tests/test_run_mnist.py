@@ -30,6 +30,16 @@ def run(*arguments, cwd=None, **environment):
                           timeout=300, env={**os.environ, **environment})
 
 
+def answer(capsys, *arguments):
+    """The command in this process.     -> its exit code, what it printed, its errors"""
+    import run_mnist
+    try:
+        code = run_mnist.main([*map(str, arguments)])
+    except SystemExit as exit:  # of the parser
+        code = exit.code
+    return code, *capsys.readouterr()
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """Both models, two runs each, and the folder with their results."""
@@ -148,32 +158,42 @@ def test_other_settings_run(options, tmp_path):
 @pytest.mark.parametrize("options, message", [
     (["--labelled-classes", "0", "12"], "--labelled-classes must be classes of digits, 0 to 9, not 12"),
     (["--labelled-classes", "0", "0"], "names a class twice"),
-    (["--labelled-classes", "x"], "invalid int value: 'x'"),
+    (["--labelled-classes", "x"], "--labelled-classes: must be a whole number from 0 to 10,000,000, not 'x'"),
     (["--labels-per-class", "500"], "fewer than the 500 labels asked for"),
-    (["--labels-per-class", "many"], "invalid count value: 'many'"),
-    (["--labels-per-class", "0"], "--labels-per-class must be at least 1, not 0"),
-    (["--jobs", "0"], "--jobs must be at least 1, not 0"),
+    (["--labels-per-class", "many"], "--labels-per-class: must be a whole number from 1 to 10,000,000 or all, not 'many'"),
+    (["--labels-per-class", "0"], "--labels-per-class: must be a whole number from 1 to 10,000,000 or all, not 0"),
+    (["--jobs", "0"], "--jobs: must be a whole number from 1 to 1,000, not 0"),
     (["--gpu", "--jobs", "2"], "--gpu computes all runs at once"),
     (["--dask", "tcp://h:1", "--jobs", "2"], "leave out --jobs"),
     (["--resume", "nowhere"], "--resume takes its settings from its folder: leave out --dataset"),
-    (["--classifier-epochs", "-1"], "--classifier-epochs must be at least 0, not -1"),
+    (["--classifier-epochs", "-1"], "--classifier-epochs: must be a whole number from 0 to 1,000,000, not -1"),
     (["--set", "alfa=1"], "--set takes NAME=VALUE with NAME one of epochs, classifier_epochs"),
-    (["--set", "alpha=much"], "--set alpha=much: expected a number"),
-    (["--set", "weight_prior=1"], "--set weight_prior=1: expected true or false"),
-    (["--set", "sum_over_y=some"], "the sum over y must be exact or sparse"),
-    (["--runs", "0"], "--runs must be at least 1, not 0"),
-    (["--epochs", "-3"], "--epochs must be at least 1, not -3"),
-    (["--extra-classes", "-1"], "--extra-classes must be at least 0, not -1"),
+    (["--set", "alpha=much"], "--set alpha must be a number from 0 to 1,000,000, not 'much'"),
+    (["--set", "weight_prior=1"], "--set weight_prior must be true or false, not '1'"),
+    (["--set", "sum_over_y=some"], "--set sum_over_y must be exact or sparse, not 'some'"),
+    (["--set", "maps=inf"], "--set maps must be a number from 0 to 10, not inf"),
+    (["--set", "gamma_held=0.9"], "gamma_held, 0.9, must be at most gamma_gone, 0.75"),
+    (["--hidden-layers", "9" * 21], "--hidden-layers: must be a whole number from 1 to 100, not 999"),
+    (["--hidden-units", "100000", "--hidden-layers", "9"], "parameters, more than 2,147,483,648"),
+    (["--runs", "0"], "--runs: must be a whole number from 1 to 1,000, not 0"),
+    (["--epochs", "-3"], "--epochs: must be a whole number from 1 to 1,000,000, not -3"),
+    (["--extra-classes", "-1"], "--extra-classes: must be a whole number from 0 to 1,000, not -1"),
     (["--labelled-classes", *"0123456789", "--extra-classes", "5"], "use --extra-classes 0"),
     (["--model", "vae"], "invalid choice: 'vae'"),
     (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere must hold the four files of MNIST"),
     (["--data-dir", "nowhere", "--dataset", "mnist"], "lacks train-images-idx3-ubyte, train-labels-idx1-ubyte"),
     (["--out", SCRIPT / "out"], f"--out {SCRIPT / 'out'} cannot be written"),
-    (["--surprise"], "unrecognized arguments")])
-def test_bad_input_gets_one_clear_line(options, message, tmp_path):
-    done = run("--dataset", "digits", *options, cwd=tmp_path)
-    assert done.returncode == 2 and done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1 and "error: " in done.stderr and message in done.stderr
+    (["--gpu", "--dask", "tcp://h:1"], "leave out --jobs and --dask")])
+def test_bad_input_gets_one_clear_line(options, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, out, errors = answer(capsys, "--dataset", "digits", *options)
+    assert code == 2 and out == "" and not os.listdir(tmp_path)
+    assert len(errors.splitlines()) == 1 and "error: " in errors and message in errors
+
+
+def test_the_exit_code_reaches_the_shell(tmp_path):
+    done = run("--surprise", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == "" and "unrecognized arguments" in done.stderr
 
 
 def test_gpu_without_one_gets_one_clear_line(tmp_path):

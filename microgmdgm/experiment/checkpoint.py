@@ -34,12 +34,14 @@ def load(path, settings):
         rngs = [np.random.default_rng() for _ in found["generators"]]
         for rng, state in zip(rngs, found["generators"]):
             rng.bit_generator.state = state
-        slots = [Slots(**each) for each in found["slots"]]
+        slots = [Slots([float(p) for p in each["prior"]], list(each["merges"]), each["closest"])
+                 for each in found["slots"]]
         state = State(theta, Adam(m, v, int(found["t"])), rngs, slots, int(found["epoch"]), float(found["seconds"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a checkpoint written by microgmdgm, or is damaged: {error}") from None
-    if not (len(theta) == len(rngs) and m.shape == v.shape and all(a.dtype == "float32" for a in (theta, m, v))
-            and all(np.isfinite(a).all() for a in (theta, m, v))):
+    if not (theta.ndim == 2 and len(theta) == len(rngs) == len(slots) and m.shape == v.shape
+            and np.isfinite(state.seconds)
+            and all(a.dtype == "float32" and np.isfinite(a).all() for a in (theta, m, v))):
         raise ValueError(f"{path} is damaged: θ, m and v must be finite, of float32, with a row a generator")
     return state
 

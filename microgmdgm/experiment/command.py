@@ -4,6 +4,7 @@ import os
 import platform
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -25,7 +26,7 @@ def say(text):
 
 def fail(message):
     """Print an error in one line.     -> the exit code, 2"""
-    say(f"run_mnist.py: error: {message}")
+    say(f"run_mnist.py: error: {' '.join(str(message).split())}")
     return 2
 
 
@@ -56,6 +57,7 @@ def new_folder(asked, data, job_of):
     models = ["m2", "gm-dgm"] if asked.model == "both" else [asked.model]
     together = 1 if asked.gpu else min(asked.jobs or cpu_count(only_physical_cores=True), asked.runs * len(models))
     job = job_of(asked, data, threads=1 if together > 1 or asked.dask else None)
+    replace(job, model=models[0], seeds=(asked.seed,)).prepare(data)  # what cannot run is refused here
     return Folder.create(
         asked.out or folder_name(data.name, asked.recipe),
         {"command": asked.command, "fallback": asked.fallback, "dataset": asked.dataset or data.name,
@@ -72,7 +74,7 @@ def old_folder(asked):
     asked.dataset, asked.data_dir = folder.config["dataset"], asked.data_dir or folder.config["data_dir"]
     asked.gpu = folder.config["job"]["gpu"]
     for name, ours in executors.versions().items():
-        if ours != (theirs := folder.config["versions"][name]):
+        if ours != (theirs := folder.config["versions"].get(name)):
             say(f"{name} was {theirs} and is {ours} now: the last digits may differ from an uninterrupted run's")
     return folder
 

@@ -16,9 +16,11 @@ from ..files import check_format, new_folder, whole, write_json
 from ..trained import load
 from . import checkpoint
 from .job import Job
-from .table1 import PAPER_TABLE_1, summarise
+from .table1 import PAPER_TABLE_1, as_text, summarise
 
 FORMAT = 1
+CONFIG = {"command": str, "dataset": str, "data_dir": str | None, "models": list, "seeds": list, "together": int,
+          "job": dict, "device": str, "versions": dict}
 
 
 class Folder:
@@ -45,6 +47,9 @@ class Folder:
         config = _read_json(path / "config.json", "the config.json of an experiment")
         check_format(path / "config.json", config, FORMAT)
         try:
+            unfit = [name for name, kind in CONFIG.items() if not isinstance(config[name], kind) or config[name] == []]
+            if unfit:
+                raise ValueError(f"{', '.join(unfit)} cannot be read")
             folder = cls(path, config)
             jobs, _ = folder.jobs, config["classes"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -54,8 +59,10 @@ class Folder:
             try:
                 for model in folder.runs:
                     folder.runs[model] = [run for run in summary["models"].get(model, {"runs": []})["runs"]
-                                          if (path / f"model-{model}-seed{run['seed']}.npz").exists()]
+                                          if run["seed"] in config["seeds"]
+                                          and (path / f"model-{model}-seed{run['seed']}.npz").exists()]
                 folder.spent = float(summary.get("seconds", 0))
+                as_text("", folder.summary()["models"])  # they have all that the table needs
             except (KeyError, TypeError, AttributeError, ValueError) as error:
                 raise ValueError(f"{path / 'summary.json'} is not a summary of runs: {error!r}") from None
         for job in jobs:
@@ -157,7 +164,7 @@ class Folder:
         for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
             try:
                 m = json.loads(line)
-                if m["epoch"] <= done[m["model"], m["seed"]]:
+                if m["epoch"] <= done[m["model"], m["seed"]] and isinstance(m["joint"], bool):
                     kept[m["model"], m["seed"], m["epoch"]] = m
             except (ValueError, KeyError, TypeError):  # the line was torn
                 continue
@@ -178,6 +185,6 @@ def _read_json(path, kind):
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("it holds no dict")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not {kind}: {getattr(error, 'strerror', None) or error}") from None
     return content

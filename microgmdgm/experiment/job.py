@@ -19,31 +19,47 @@ from ..data import load
 from ..evaluation import evaluate
 from ..models import log_q_y
 from ..recipes import Recipe
+from ..settings import COUNT, FEW, LAYERS, LIKELIHOOD, MODEL, ORDINAL, SEED, SIZE, SLOTS, SWITCH, check, named
 from ..trained import ROWS
 from ..training import State, prepare, run_epoch
+
+NAME = MODEL | "classifier" | ""  # the last until a folder names it
 
 
 @dataclass(frozen=True)
 class Job:
     """The model `model` once a seed, all seeds as one array program."""
-    model: str
+    model: NAME
     seeds: tuple
     recipe: Recipe
     labelled_classes: tuple
-    labels_per_class: int | None    # None: all
-    extra_classes: int = 5
-    Z: int = 100
-    H: int = 500
-    hidden_layers: int = 2
-    likelihood: str = "bernoulli"
-    fingerprint: str = ""           # of the data
-    threads: int | None = None      # of BLAS, on which the last bits depend; None: BLAS decides
-    gpu: bool = False
+    labels_per_class: COUNT | None          # None: all
+    extra_classes: SLOTS = 5
+    Z: SIZE = 100
+    H: SIZE = 500
+    hidden_layers: LAYERS = 2
+    likelihood: LIKELIHOOD = "bernoulli"
+    fingerprint: str = ""                   # of the data
+    threads: FEW | None = None              # of BLAS, on which the last bits depend; None: BLAS decides
+    gpu: SWITCH = False
+
+    def __post_init__(self):
+        """Raises ValueError where a setting is not of its kind."""
+        check(self)
+        for name, kind in (("seeds", SEED), ("labelled_classes", ORDINAL)):
+            object.__setattr__(self, name, tuple(named(name, kind, each) for each in getattr(self, name)))
 
     @property
     def name(self):
         first, last = self.seeds[0], self.seeds[-1]
         return f"{self.model}-seed{first}" if first == last else f"{self.model}-seeds{first}-{last}"
+
+    def prepare(self, data, xp=np):
+        """What `training.prepare` gives.  Raises ValueError for settings that no model has or that do not fit the
+        data."""
+        return prepare(self.model, self.recipe, data, self.seeds, labelled_classes=self.labelled_classes,
+                       labels_per_class=self.labels_per_class, extra_classes=self.extra_classes, xp=xp, Z=self.Z,
+                       H=self.H, hidden_layers=self.hidden_layers, likelihood=self.likelihood)
 
     @property
     def classifier(self):
@@ -56,10 +72,9 @@ class Job:
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
-    def from_settings(cls, settings):
+    def from_settings(cls, found):
         """The Job with these settings.  Raises TypeError or ValueError if they do not describe one."""
-        lists = {name: tuple(settings[name]) for name in ("seeds", "labelled_classes")}
-        return cls(**{**settings, **lists, "recipe": Recipe(**settings["recipe"])})
+        return cls(**{**found, "recipe": Recipe(**found["recipe"])})
 
 
 class Trainer:
@@ -69,10 +84,7 @@ class Trainer:
         """Raises ValueError for classes and counts that the data do not have."""
         keep_freed_memory()
         self.job, self.data, self.xp = job, data, gpu() if job.gpu else np
-        self.model, self.task, self.rngs = prepare(
-            job.model, job.recipe, data, job.seeds, labelled_classes=job.labelled_classes,
-            labels_per_class=job.labels_per_class, extra_classes=job.extra_classes, xp=self.xp,
-            Z=job.Z, H=job.H, hidden_layers=job.hidden_layers, likelihood=job.likelihood)
+        self.model, self.task, self.rngs = job.prepare(data, self.xp)
         self.x_test = self.xp.asarray(data.x_test[:, to_host(self.task.pixels)])
 
     def start(self, classifier=None):
@@ -160,13 +172,13 @@ def advance(job, source, state):
         trainer = _trainer(job, source)
         # copied, since the memory layout of what another process sent may change the last bits
         state = trainer.start() if state is None else copy.deepcopy(state).moved(trainer.xp.asarray)
-        R, P, q = len(job.seeds), trainer.model.layout.size, trainer.model.layout.span("q(y|x)").stop
+        R, q, last = len(job.seeds), trainer.model.layout.span("q(y|x)").stop, job.recipe.total_epochs
         if state.theta.shape == (R, q) and state.epoch == job.recipe.classifier_epochs:
             state = trainer.start(state)
-        if state.theta.shape != (R, P):
-            raise ValueError(f"the checkpoint of {job.name} does not fit its model: θ must be {(R, P)}, "
-                             f"not {state.theta.shape}")
-        last = job.recipe.total_epochs
+        try:
+            state.check(trainer.model, job.recipe, R)
+        except ValueError as error:
+            raise ValueError(f"the checkpoint of {job.name} does not fit its model: {error}") from None
         metrics = trainer.epoch(state) if state.epoch < last else []
         results = trainer.finish(state) if state.epoch == last else None
         return state.moved(to_host), metrics, results

@@ -5,23 +5,25 @@ import shlex
 import sys
 from dataclasses import replace
 
-import numpy as np
-
-from ..data import NAMES, hide_labels, slot_prior
+from ..data import NAMES
 from ..recipes import RECIPES, changed, recipe_for
+from ..settings import COUNT, EPOCHS, FEW, LAYERS, MORE_EPOCHS, ORDINAL, SEED, SIZE, SLOTS
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message):
         """One line, and exit code 2."""
-        self.exit(2, f"run_mnist.py: error: {message} (see --help)\n")
+        self.exit(2, f"run_mnist.py: error: {' '.join(message.split())} (see --help)\n")
 
 
-def count(word):
-    """What reads a whole number, or that word."""
-    def count(text):
-        return text if text == word else int(text)
-    return count
+def of(kind):
+    """What argparse calls a type, for a kind of setting."""
+    def parse(text):
+        try:
+            return kind.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(error) from None
+    return parse
 
 
 def parser():
@@ -29,16 +31,18 @@ def parser():
     made = Parser(description="Train GM-DGM or M2 where some classes have a few labels and others none, "
                                 "score it by the paper's protocol, and set the paper's Table 1 beside it.",
                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    add = made.add_argument
+
+    def add(option, kind=None, **others):
+        made.add_argument(option, **({"type": of(kind)} if kind else {}), **others)
     add("--table1", action="store_true", help="the paper's Table 1: --model both --runs 10")
     add("--model", choices=("gm-dgm", "m2", "both"), help="which model to train (default: gm-dgm)",
         default=argparse.SUPPRESS)
     add("--recipe", choices=tuple(RECIPES), default="fast", help="how to train it; see README")
-    add("--runs", type=int, metavar="N", help="how many runs of each model (default: 1)", default=argparse.SUPPRESS)
-    add("--seed", type=int, default=0, metavar="S", help="seed of the first run; the others follow, S+1, …")
-    add("--epochs", type=int, metavar="E", help="epochs on the whole model (default: the recipe's: "
+    add("--runs", FEW, metavar="N", help="how many runs of each model (default: 1)", default=argparse.SUPPRESS)
+    add("--seed", SEED, default=0, metavar="S", help="seed of the first run; the others follow, S+1, …")
+    add("--epochs", EPOCHS, metavar="E", help="epochs on the whole model (default: the recipe's: "
         + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
-    add("--classifier-epochs", type=int, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
+    add("--classifier-epochs", MORE_EPOCHS, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
         "recipe's)", default=argparse.SUPPRESS)
     add("--dataset", metavar=f"{{{','.join(NAMES)},FILE.npz,FILE.csv}}", default=argparse.SUPPRESS,
         help="…-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
@@ -47,30 +51,30 @@ def parser():
         "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
     add("--label-column", metavar="NAME", help="column of your own .csv that has the labels (default: label)",
         default=argparse.SUPPRESS)
-    add("--new-classes", type=count("auto"), metavar="N", default="auto",
+    add("--new-classes", SLOTS | "auto", metavar="N", default="auto",
         help="how many classes of your own data have no label, or auto, which finds it")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST, or of the data set named, or with a "
         "folder by its name that has them (default: the one that MICROGMDGM_DATA names, or else a download into the "
         "user's cache)", default=argparse.SUPPRESS)
-    add("--labelled-classes", type=int, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
+    add("--labelled-classes", ORDINAL, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
         help="classes that have labels; none: unsupervised, all: semi-supervised")
-    add("--labels-per-class", type=count("all"), metavar="N", default=argparse.SUPPRESS,
+    add("--labels-per-class", COUNT | "all", metavar="N", default=argparse.SUPPRESS,
         help="labels of each of them, or all (default: 100, or 10 on digits)")
-    add("--extra-classes", type=int, metavar="N", default=argparse.SUPPRESS,
+    add("--extra-classes", SLOTS, metavar="N", default=argparse.SUPPRESS,
         help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
     add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
     add("--likelihood", choices=("auto", "bernoulli", "gaussian"), default="auto",
         help="p(x|z); auto: by what your own data hold, bernoulli for images")
-    add("--hidden-layers", type=int, default=2, metavar="N", help="hidden layers of each network")
-    add("--hidden-units", type=int, metavar="N", default=argparse.SUPPRESS,
+    add("--hidden-layers", LAYERS, default=2, metavar="N", help="hidden layers of each network")
+    add("--hidden-units", SIZE, metavar="N", default=argparse.SUPPRESS,
         help="units of each hidden layer (default: 500, or 200 on digits)")
-    add("--z-dimensions", type=int, metavar="N", default=argparse.SUPPRESS,
+    add("--z-dimensions", SIZE, metavar="N", default=argparse.SUPPRESS,
         help="dimensions of z (default: 100, or 10 for a table of your own)")
-    add("--samples", type=int, default=1, metavar="N", help="samples of z for each pair of an example and a class")
+    add("--samples", FEW, default=1, metavar="N", help="samples of z for each pair of an example and a class")
     add("--set", nargs="+", action="extend", metavar="NAME=VALUE", default=[],
         help="other settings of the recipe, such as alpha=1; recipes.py has them all")
     add("--gpu", action="store_true", help="compute on the GPU, all runs of a model at once")
-    add("--jobs", type=int, metavar="N", help="runs at a time, each in a process of one BLAS thread (default: as many "
+    add("--jobs", FEW, metavar="N", help="runs at a time, each in a process of one BLAS thread (default: as many "
         "as cores, never more than runs); 1: one run at a time, on all cores", default=argparse.SUPPRESS)
     add("--dask", metavar="ADDRESS", help="compute on a Dask cluster, such as tcp://host:8786",
         default=argparse.SUPPRESS)
@@ -103,12 +107,6 @@ def parse(arguments):
                  "labels_per_class", "extra_classes", "sum", "hidden_units", "z_dimensions", "jobs", "dask", "out",
                  "resume"):
         setattr(asked, name, getattr(asked, name, defaults.get(name)))
-    for name, least in (("runs", 1), ("seed", 0), ("epochs", 1), ("classifier_epochs", 0), ("labels_per_class", 1),
-                        ("extra_classes", 0), ("new_classes", 0), ("hidden_layers", 1), ("hidden_units", 1),
-                        ("z_dimensions", 1), ("samples", 1), ("jobs", 1)):
-        value = getattr(asked, name)
-        if value not in (None, "all", "auto") and value < least:
-            made.error(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
     return asked
 
 
@@ -128,8 +126,6 @@ def fill(asked, data):
         asked.extra_classes = 0 if len(classes) == data.C else 5
     asked.z_dimensions = asked.z_dimensions or 100
     asked.likelihood = "bernoulli" if asked.likelihood == "auto" else asked.likelihood
-    hide_labels(data.y_train, classes, labels_of_each(asked), np.random.default_rng(asked.seed))  # are there enough?
-    slot_prior(data.C, len(classes), asked.extra_classes)
 
 
 def labels_of_each(asked):

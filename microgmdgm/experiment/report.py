@@ -1,12 +1,13 @@
 """report.html: an experiment on one page with its pictures, which are also files of their own."""
 
 import html
+from functools import partial
 
 import numpy as np
 
 from .. import plots
 from ..files import whole
-from ..pages import document, pairs, picture, png, table
+from ..pages import document, drawn, pairs, picture, table
 from .table1 import TITLES, collapse_warnings, in_words, merge_rows, seed_rows, table_1
 
 FIGURES = (  # heading, kind, caption of what is drawn from the data with a trained model
@@ -22,11 +23,12 @@ def write(folder, data):
     the highest bound.  Without data (None) the pictures that need them stay as they are.  Raises OSError."""
     best = {name: folder.best(name) for name, runs in folder.runs.items() if runs}
     title = f"{' and '.join(TITLES[name] for name in best)} on {TITLES.get(folder.data_name, folder.data_name)}"
-    pictures = {("curves", ""): plots.learning_curves(folder.metrics, title),
+    pictures = {("curves", ""): partial(plots.learning_curves, folder.metrics, title),
                 **(_from_data(folder, best, data) if data else {})}
-    for key, figure in pictures.items():
-        with whole(_file(folder, *key)) as file:
-            file.write(png(figure))
+    for key, draw in pictures.items():
+        if image := drawn(_file(folder, *key).name, draw):
+            with whole(_file(folder, *key)) as file:
+                file.write(image)
     keys = [("curves", ""), *((kind, name) for _, kind, _ in FIGURES for name in best)]
     images = {key: _file(folder, *key).read_bytes() for key in keys if _file(folder, *key).exists()}
     with whole(folder.path / "report.html") as file:
@@ -46,7 +48,7 @@ def _file(folder, kind, name):
 
 
 def _from_data(folder, best, data):
-    """{(kind, model or "" for both): Figure}     best {model: (result, Trained)}"""
+    """{(kind, model or "" for both): what draws it}     best {model: (result, Trained)}"""
     models = {name: folder.runs[name] for name in best}
     title = {name: f"{TITLES[name]} on {TITLES.get(data.name, data.name)}" for name in models}
     chosen = {name: f"highest bound of {len(runs)} runs, seed {best[name][0]['seed']}" if len(runs) > 1 else
@@ -57,16 +59,16 @@ def _from_data(folder, best, data):
               for name, (result, trained) in best.items()}
     for name, (result, trained) in best.items():
         where = f"{title[name]}, {chosen[name]}"
-        pictures["figure2", name] = plots.figure_2([panels[name]], data.C, names)
-        pictures["slots", name] = plots.slots(panels[name], data.C, names)
+        pictures["figure2", name] = partial(plots.figure_2, [panels[name]], data.C, names)
+        pictures["slots", name] = partial(plots.slots, panels[name], data.C, names)
         if data.image_shape:
             used = np.unique(panels[name][0])
-            pictures["samples", name] = plots.samples(trained, f"{where}: samples of each slot in use", used,
-                                                      names=names)
-        pictures["latent", name] = plots.latent(trained, data.x_test, data.y_test, f"{where}: means of z, test data",
+            pictures["samples", name] = partial(plots.samples, trained, f"{where}: samples of each slot in use", used,
                                                 names=names)
+        pictures["latent", name] = partial(plots.latent, trained, data.x_test, data.y_test,
+                                           f"{where}: means of z, test data", names=names)
     if len(models) > 1:
-        pictures["figure2", ""] = plots.figure_2(list(panels.values()), data.C, names)
+        pictures["figure2", ""] = partial(plots.figure_2, list(panels.values()), data.C, names)
     return pictures
 
 
@@ -95,7 +97,8 @@ def page(folder, images):
         "then scores; the clean protocol uses the training examples for that."
         + (" The paper’s columns are for MNIST with 100 labels for each of 0 1 2 8 9, ten runs."
            if dataset.startswith("mnist") else "") + "</p>",
-        "<h2>Learning curves</h2>", picture(images["curves", ""], "Learning curves", "", large=True)]
+        *(["<h2>Learning curves</h2>", picture(images["curves", ""], "Learning curves", "", large=True)]
+          if ("curves", "") in images else [])]
     for heading, kind, caption in FIGURES:
         shown = [(name, images[kind, name]) for name in models if (kind, name) in images]
         if shown:

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import DataError, read_npz
+from ..data import DataError, image_shape_in, read_npz
 from ..evaluation import entropies
 from ..files import folder_name, new_folder, whole, write_json
-from ..pages import document, pairs, picture, png, table
+from ..pages import document, drawn, pairs, picture, table
 from ..sklearn import SemiUnsupervisedClassifier
 from ..sklearn.labels import unlabelled
 from . import figures, slots, tables
@@ -82,8 +82,8 @@ def read(path, label=None):
     if "y_test" in arrays and arrays["y_test"].shape != arrays["x_test"].shape[:1]:
         raise DataError(f"{path}: y_test must have a label for each of the {len(arrays['x_test'])} rows of x_test, not "
                         f"shape {arrays['y_test'].shape}")
-    shape = tuple(map(int, arrays["image_shape"])) if "image_shape" in arrays else None
-    return Own(Path(path).stem, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"), shape)
+    return Own(Path(path).stem, x, arrays["y"], arrays.get("x_test"), arrays.get("y_test"),
+               image_shape_in(arrays, x.shape[1], path))
 
 
 def classifier(asked, own):
@@ -141,10 +141,12 @@ def write_report(out, asked, own, model, rows, truth):
     -> the Report.  Raises OSError."""
     report = slots.report(model, rows, truth, feature_names=own.feature_names)
     write_json(out / "openset.json", report.as_dict())
-    images = {name: png(figure) for name, figure in figures.figures(report, rows, own.image_shape).items()}
-    for name, image in images.items():
-        with whole(out / f"openset-{name}.png") as file:
-            file.write(image)
+    images = {}
+    for name, draw in figures.figures(report, rows, own.image_shape).items():
+        if image := drawn(f"openset-{name}.png", draw):
+            images[name] = image
+            with whole(out / f"openset-{name}.png") as file:
+                file.write(image)
     settings = {name: value for name, value in vars(asked).items() if name not in ELSEWHERE}
     summary = {
         "dataset": own.name, "settings": settings, "columns": str(model.columns_), "epochs": model.n_iter_,

@@ -1,5 +1,7 @@
 """The figures of the open-set report, in colours that are distinct for colour-blind readers."""
 
+from functools import partial
+
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
@@ -10,14 +12,15 @@ FEATURES = 30  # at most, of a table's profile
 
 
 def figures(report, x=None, image_shape=None):
-    """All figures that fit: {name: Figure}.  x (N,width) are the rows of the report, for images."""
+    """What draws each figure that fits: {name: function without arguments}.  x (N,width) are the rows of the report,
+    for images."""
     images = image_shape is not None and x is not None
-    found = {"examples": examples(report, x, image_shape)} if images else {}
-    found |= {"sizes": sizes(report), "overlaps": overlaps(report)}
+    found = {"examples": partial(examples, report, x, image_shape)} if images else {}
+    found |= {"sizes": partial(sizes, report), "overlaps": partial(overlaps, report)}
     if report.classes:
-        found["truth"] = truth(report)
+        found["truth"] = partial(truth, report)
     if report.profile is not None and not images:
-        found["profile"] = profile(report)
+        found["profile"] = partial(profile, report)
     return found
 
 

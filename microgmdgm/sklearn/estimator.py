@@ -8,7 +8,7 @@ Imported only when asked for: `from microgmdgm.sklearn import SemiUnsupervisedCl
 
 import json
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from numbers import Integral
 
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .. import settings
 from ..backend import gpu
 from ..data import Data, slot_prior
 from ..evaluation import monitor
@@ -32,7 +33,13 @@ SAMPLES = 8        # of z, for the bound of score_samples
 AUTO = 5           # new classes, and as many further slots, where their number is to be found
 SMALL = 5_000      # rows: fewer get smaller networks
 CHANGES = ("epochs", "classifier_epochs", "learning_rate", "alpha", "gamma", "beta", "adversarial_length", "sum_over_y",
-           "samples")
+           "samples")  # in the recipe
+KINDS = {"n_new_classes": settings.SLOTS | "auto", "extra_classes": settings.SLOTS, "model": settings.MODEL,
+         "recipe": settings.one_of(*RECIPES), "likelihood": settings.LIKELIHOOD | "auto",
+         "augment": settings.SWITCH | "auto", "hidden_units": settings.SIZE | "auto", "hidden_layers": settings.LAYERS,
+         "z_dimensions": settings.SIZE | "auto", "device": settings.one_of("cpu", "gpu"),
+         "prior": settings.one_of("uniform", "labels", "an array"),
+         **{field.name: field.type | None for field in fields(Recipe) if field.name in CHANGES}}
 
 
 class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -146,7 +153,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self._check_settings()
         refuse_text(X)
         X, y = validate_data(self, X, y if y is None else marked(y), ensure_min_samples=2)
-        self._check_image(X)
+        if self.image_shape is not None:
+            settings.image_shape(self.image_shape, X.shape[1])
         slots = self._find_classes(y)
         self.columns_ = Columns.learn(X, self.likelihood, self.image_shape is not None)
         self.likelihood_ = self.columns_.likelihood
@@ -164,12 +172,6 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
                           f"{len(self.classes_)} slots in use); try other n_new_classes, more labels, or more epochs",
                           ConvergenceWarning, stacklevel=2)
         return self
-
-    def _check_image(self, X):
-        """Raises ValueError where image_shape does not fit X."""
-        if self.image_shape is not None and int(np.prod(self.image_shape)) != X.shape[1]:
-            raise ValueError(f"image_shape {tuple(self.image_shape)} has {int(np.prod(self.image_shape))} pixels, "
-                             f"but X has {X.shape[1]} features")
 
     def _find_classes(self, y):
         """Set known_classes_, new_classes_ and classes_.     y (N,) -> the slot of each row, −1 without a label"""
@@ -282,39 +284,32 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             self = cls(**rest["params"])
             self.columns_ = Columns(rest["likelihood"], rest["white"], extra["kinds"], extra["shift"], extra["unit"])
             self.classes_, self.transduction_ = extra["classes"], extra["transduction"]
-        except (KeyError, TypeError, ValueError) as error:
+            self.history_, self.monitor_, self.n_iter_ = rest["history"], rest["monitor"], len(rest["history"])
+            self._check_settings()
+            width, K, known = (trained.width,), (trained.model.K,), rest["known"]
+            columns = [extra[name] for name in ("kinds", "shift", "unit")]
+            if not all(column.shape == width and column.dtype.kind in "iuf" for column in columns) or (
+                    self.classes_.shape != K or settings.ORDINAL(known) > K[0]):
+                raise ValueError("its columns or classes do not fit its model")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is a damaged estimator, or one of another version: {error}") from None
         self.trained_, self.recipe_, self.likelihood_ = trained, recipe, rest["likelihood"]
-        self.history_, self.monitor_, self.n_iter_ = rest["history"], rest["monitor"], len(rest["history"])
         self.merges_, self.closest_ = trained.merges, trained.closest
-        self.known_classes_, self.new_classes_ = np.split(self.classes_, [rest["known"]])
+        self.known_classes_, self.new_classes_ = np.split(self.classes_, [known])
         self.n_features_in_, self._n_features_out = trained.width, trained.model.Z
         if "feature_names" in extra:
             self.feature_names_in_ = extra["feature_names"].astype(object)
         return self
 
     def _check_settings(self):
-        """Raises ValueError where a parameter is not one that `fit` knows; the model and the recipe check theirs."""
-        for name, least in (("n_new_classes", 0), ("extra_classes", 0), ("hidden_units", 1), ("hidden_layers", 1),
-                            ("z_dimensions", 1)):
+        """Raises ValueError where a parameter is not of its kind, or does not go with another."""
+        for name, kind in KINDS.items():
             value = getattr(self, name)
-            may = name in ("n_new_classes", "hidden_units", "z_dimensions")
-            automatic = may and isinstance(value, str) and value == "auto"
-            if not automatic and not (isinstance(value, Integral) and not isinstance(value, bool) and value >= least):
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        for name, choices in (("likelihood", ("auto", "bernoulli", "gaussian")), ("augment", ("auto", True, False)),
-                              ("device", ("cpu", "gpu"))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {getattr(self, name)!r}")
-        if not isinstance(self.recipe, Recipe) and self.recipe not in tuple(RECIPES):
-            raise ValueError(f"recipe must be one of {', '.join(map(repr, RECIPES))} or a Recipe, not {self.recipe!r}")
-        if isinstance(self.prior, str) and self.prior not in ("uniform", "labels"):
-            raise ValueError(f"prior must be 'uniform', 'labels' or an array, not {self.prior!r}")
+            if not (isinstance(value, Recipe) if name == "recipe" else name == "prior" and np.ndim(value)):
+                settings.named(name, kind, value)
         if self.extra_classes and self.n_new_classes in (0, "auto"):
             raise ValueError("extra_classes are more slots for new classes: ask for n_new_classes of at least 1, "
                              "or for \"auto\" alone")
-        if self.image_shape is not None and (np.shape(self.image_shape) != (2,) or min(self.image_shape) < 1):
-            raise ValueError(f"image_shape must be (h, w), not {self.image_shape!r}")
 
     def _recipe(self):
         """The recipe, with what this estimator's parameters change in it."""

@@ -1,0 +1,98 @@
+"""What every setting may be, in one place.
+
+A field of `Model`, `Recipe` or `Job` has its kind where other classes have a type, and `check` holds
+it to that; the command line, --set and the estimator ask the same kinds.
+"""
+
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Numbers of a type, int or float, from least to most; and, beside them or alone, some other values."""
+    number: type | None
+    least: float = 0
+    most: float = 0
+    others: tuple = ()
+
+    def __or__(self, other):
+        """The same and one more value."""
+        return replace(self, others=(*self.others, other))
+
+    def __str__(self):
+        numbers = [f"a {'whole number' if self.number is int else 'number'} from {self.least:,} to {self.most:,}"]
+        return " or ".join([*(numbers if self.number else ()), *(str(other).lower() for other in self.others)])
+
+    def __call__(self, value):
+        """The value, a number as one of Python's own.  Raises ValueError where it is not of this kind."""
+        for other in self.others:
+            if isinstance(value, type(other)) and value == other:
+                return other
+        numeric = isinstance(value, Integral if self.number is int else Real) and not isinstance(value, bool)
+        if self.number and numeric and self.least <= value <= self.most:  # NaN is not
+            return self.number(value)
+        raise ValueError(f"must be {self}, not {repr(value)[:60]}")
+
+    def parse(self, text):
+        """The value that a text stands for.  Raises ValueError."""
+        for other in self.others:
+            if text.lower() == str(other).lower():
+                return other
+        try:
+            value = self.number(text)
+        except (TypeError, ValueError):
+            value = text
+        return self(value)
+
+
+def one_of(*others):
+    return Kind(None, others=others)
+
+
+def named(name, kind, value):
+    """kind(value), or a ValueError that begins with the name."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+
+
+def check(settings):
+    """Hold the fields of a dataclass to their kinds.  Raises ValueError, which names the field, where one is unfit."""
+    for field in fields(settings):
+        if isinstance(field.type, Kind):
+            object.__setattr__(settings, field.name, named(field.name, field.type, getattr(settings, field.name)))
+
+
+def image_shape(shape, width):
+    """(h, w) of images of so many pixels.  Raises ValueError where it is none."""
+    try:
+        h, w = map(SIZE, shape)
+        if h * w == width:
+            return h, w
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"image_shape must be (h, w) with h·w = {width}, not {str(shape)[:60]}")
+
+
+MODEL = one_of("gm-dgm", "m2")
+LIKELIHOOD = one_of("bernoulli", "gaussian")
+SUM_OVER_Y = one_of("exact", "sparse")
+SWITCH = one_of(True, False)
+SIZE = Kind(int, 1, 100_000)            # units of a layer, dimensions of z
+LAYERS = Kind(int, 1, 100)
+SLOTS = Kind(int, 0, 1_000)             # slots of y for new classes
+FEW = Kind(int, 1, 1_000)               # runs; processes; samples of z; classes in the sparse sum
+COUNT = Kind(int, 1, 10_000_000)        # examples, columns
+ORDINAL = Kind(int, 0, 10_000_000)      # a class
+SEED = Kind(int, 0, 2**32 - 1)          # as scikit-learn has it
+EPOCHS = Kind(int, 1, 1_000_000)
+MORE_EPOCHS = Kind(int, 0, 1_000_000)   # before them, or the first of them
+RATE = Kind(float, 0, 1_000)
+WEIGHT = Kind(float, 0, 1_000_000)
+SHARE = Kind(float, 0, 1)
+SCALE = Kind(float, 0, 10)              # of maps, of noise
+POSITIVE = Kind(float, 1e-300, 1e300)
+SD = Kind(float, 0, 1_000) | None       # None: Glorot-normal
+CLIP = Kind(float, 1e-6, 1_000_000) | None
