@@ -16,10 +16,13 @@ from sklearn.svm import SVC
 
 from .backend import namespace, to_host
 from .distributions import deviation, gaussian, log_p_bit
+from .evaluation import calibration_error, contingency, majority_map
 from .layers import halves, rows
 from .marginal import exact
 from .models import at, decode, encode, log_p_x, log_prior, log_q_y
 
+SAMPLES = 2_000  # that are read, and as many rows beside them
+FEW = 200  # rows whose log p(x) is measured, for that is slow
 ROWS = 10_000  # pairs of an example and a sample of z at a time, so that memory stays bounded
 
 
@@ -128,3 +131,21 @@ def familiarity(trained, x, components=10):
 def auroc(known, other):
     """The probability that a score is higher for a known x than for another one; ½ tells nothing.     (N,), (M,)"""
     return float(roc_auc_score(np.repeat([1, 0], [len(known), len(other)]), np.concatenate([known, other])))
+
+
+def measures(trained, reader, x, classes, C, seed=0):
+    """What the generative half is worth on x (N,width) of true classes (N,), 0 … C − 1, of which few rows do.  -> dict
+    log_p_x, in nats; samples_read, how many of a slot's samples the reader takes for the class most common in the slot
+    (mean of the classes that have one); sample_precision and sample_recall among x; calibration_error of q(y|x)."""
+    q = trained.predict_proba(x)
+    slot, K = q.argmax(axis=1), trained.model.K
+    names = majority_map(contingency(slot, classes, K, C))
+    y = np.resize(np.flatnonzero(names >= 0), SAMPLES)
+    drawn = trained.sample(SAMPLES, y, seed)
+    here, there = (reader[:-1].transform(rows / trained.white) for rows in (x[:SAMPLES], drawn))
+    precision, recall = precision_recall(here, there)
+    few = x[:FEW] if trained.model.likelihood == "gaussian" else binarised(x[:FEW], trained.white, seed)
+    return {"log_p_x": float(log_likelihood(trained, few, seed=seed).mean()),
+            "samples_read": float(np.nanmean(read_as(reader, drawn / trained.white, names[y], C))),
+            "sample_precision": precision, "sample_recall": recall,
+            "calibration_error": calibration_error(q.max(axis=1), names[slot] == classes)}

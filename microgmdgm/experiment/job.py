@@ -9,7 +9,7 @@ import copy
 import json
 import time
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from ..backend import gpu, keep_freed_memory, namespace, to_host
 from ..data import load
 from ..evaluation import evaluate
+from ..generative import measures, reader
 from ..models import log_q_y
 from ..recipes import Recipe
 from ..settings import COUNT, FEW, LAYERS, LIKELIHOOD, MODEL, ORDINAL, SEED, SIZE, SLOTS, SWITCH, check, named
@@ -24,6 +25,8 @@ from ..trained import ROWS
 from ..training import State, prepare, run_epoch
 
 NAME = MODEL | "classifier" | ""  # the last until a folder names it
+
+READ = 20_000  # training examples that the reader of samples learns from
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,11 @@ class Trainer:
                  **self.evaluate(q[r][:, slots.alive], np.array(slots.prior)[slots.alive])}
                 for r, (seed, slots) in enumerate(zip(self.job.seeds, state.slots))]
 
+    @cached_property
+    def reader(self):
+        """A classifier that saw true labels, to read samples with."""
+        return reader(self.data.x_train[:READ] / self.data.white, self.data.y_train[:READ])
+
     def finish(self, state):
         """-> [(result, Trained), …], one of each seed."""
         trained = state.trained(self.model, self.task)
@@ -114,6 +122,7 @@ class Trainer:
                   **self.evaluate(each.predict_proba(self.data.x_test), each.model.prior,
                                   each.predict_proba(self.data.x_train)),
                   "merges": each.merges, "closest": each.closest, "bound": float(each.bound(self.data.x_test).mean()),
+                  **measures(each, self.reader, self.data.x_test, self.data.y_test, self.data.C),
                   "seconds": round(state.seconds, 2)},
                  replace(each, theta=to_host(each.theta)))
                 for seed, each in zip(self.job.seeds, trained)]

@@ -28,7 +28,14 @@ TABLE_ROWS = (  # figure of a run, title of its row
     ("train_map_accuracy", "overall"),
     (None, "Without naming slots"),
     ("nmi", "normalised mutual information"),
+    ("calibration_error", "calibration error of q(y|x)"),
+    (None, "The generative model"),
+    ("samples_read", "samples read as their slot's class"),
+    ("sample_precision", "precision of samples"),
+    ("sample_recall", "recall of samples"),
+    ("log_p_x", "log p(x), nats"),
 )
+NUMBERS = ("classes_found", "log_p_x")  # all other figures are fractions
 FIGURES = (*(figure for figure, _ in TABLE_ROWS if figure),
            "conditional_entropy", "marginal_entropy", "mutual_information", "slots_used", "bound", "seconds")
 
@@ -54,7 +61,7 @@ def table_1(models, dataset="mnist"):
             if beside:
                 cells.append(percent(*PAPER_TABLE_1[name].get(figure, (None, None)), absent=""))
             if figure:
-                cells.append(shown(figure, summary["mean"][figure], summary["sd"][figure]))
+                cells.append(shown(figure, summary["mean"].get(figure), summary["sd"].get(figure)))
         rows.append((title, cells if figure else None))
     collapsed = [f"{sum(run['collapsed'] for run in summary['runs'])} of {len(summary['runs'])}"
                  for summary in models.values()]
@@ -125,8 +132,8 @@ def collapse_warnings(models):
 
 
 def shown(figure, mean, sd=None):
-    """A figure in percent, but for the number of classes, with its SD in brackets."""
-    return percent(mean, sd, unit=1 if figure == "classes_found" else 100)
+    """A figure in percent, if it is a fraction, with its SD in brackets."""
+    return percent(mean, sd, unit=1 if figure in NUMBERS else 100)
 
 
 def percent(mean, sd=None, absent="–", unit=100):
