@@ -8,7 +8,8 @@ t and t′, tell: where they put it into slots j and k as easily as twice into j
 c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So, again and again,
 the two slots of largest c become one, whose rows and columns of P are sums, until c is small.  A known class is never
 merged with another known one, and a new slot that is almost empty is dropped.  What is left says how many classes
-there are, and how frequent: p(y) is its share of the examples.
+there are, and how frequent: p(y) becomes the root of its share of the examples, scaled to sum to 1, half way to equal
+shares, for at that time examples still lie in wrong slots, which p(y) should not keep there.
 
 A slot that is gone keeps its place in θ, where it is given nothing; `Trained.of` leaves it out.
 """
@@ -75,7 +76,7 @@ def update(slots, P, *, known, least, threshold, epoch):
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     share = P.sum(axis=1)
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
-    prior = {slot: max(float(share[group].sum()), 1e-6) for slot, group in groups.items()}
+    prior = {slot: max(float(share[group].sum()), 1e-6) ** 0.5 for slot, group in groups.items()}
     total = sum(prior.values())
     return groups, Slots([prior[k] / total if k in prior else GONE for k in range(len(P))],
                          slots.merges + [[epoch, *merge] for merge in merges], left)
