@@ -133,10 +133,22 @@ def auroc(known, other):
     return float(roc_auc_score(np.repeat([1, 0], [len(known), len(other)]), np.concatenate([known, other])))
 
 
-def measures(trained, reader, x, classes, C, seed=0):
-    """What the generative half is worth on x (N,width) of true classes (N,), 0 … C − 1, of which few rows do.  -> dict
-    log_p_x, in nats; samples_read, how many of a slot's samples the reader takes for the class most common in the slot
-    (mean of the classes that have one); sample_precision and sample_recall among x; calibration_error of q(y|x)."""
+def left_out(trained, x_train, x):
+    """log p of the columns of x that a Bernoulli model does not see, each by its mean in x_train, in nats.
+    x binary or grey (N,width) -> (N,); with `log_likelihood` it is that of all pixels."""
+    columns = np.setdiff1d(np.arange(trained.width), trained.pixels)
+    N, sums = len(x_train), sum(np.asarray(x_train[i:i + ROWS, columns], dtype=float).sum(axis=0)
+                                for i in range(0, len(x_train), ROWS))
+    mean = (sums / trained.white + 0.5) / (N + 1)  # half a count more, so that none is 0
+    return x[:, columns] / trained.white @ np.log(mean) + (1 - x[:, columns] / trained.white) @ np.log1p(-mean)
+
+
+def measures(trained, reader, data, seed=0):
+    """What the generative half is worth on the test examples of `data`, of which few do.     -> dict
+    log_p_x, in nats, of all pixels; samples_read, how many of a slot's samples the reader takes for the class most
+    common in the slot (mean of the classes that have one); sample_precision and sample_recall among x;
+    calibration_error of q(y|x)."""
+    x, classes, C = data.x_test, data.y_test, data.C
     q = trained.predict_proba(x)
     slot, K = q.argmax(axis=1), trained.model.K
     names = majority_map(contingency(slot, classes, K, C))
@@ -144,8 +156,10 @@ def measures(trained, reader, x, classes, C, seed=0):
     drawn = trained.sample(SAMPLES, y, seed)
     here, there = (reader[:-1].transform(rows / trained.white) for rows in (x[:SAMPLES], drawn))
     precision, recall = precision_recall(here, there)
-    few = x[:FEW] if trained.model.likelihood == "gaussian" else binarised(x[:FEW], trained.white, seed)
-    return {"log_p_x": float(log_likelihood(trained, few, seed=seed).mean()),
+    bits = trained.model.likelihood == "bernoulli"
+    few = binarised(x[:FEW], trained.white, seed) if bits else x[:FEW]
+    rest = left_out(trained, data.x_train, few).mean() if bits else 0.0
+    return {"log_p_x": float(log_likelihood(trained, few, seed=seed).mean() + rest),
             "samples_read": float(np.nanmean(read_as(reader, drawn / trained.white, names[y], C))),
             "sample_precision": precision, "sample_recall": recall,
             "calibration_error": calibration_error(q.max(axis=1), names[slot] == classes)}

@@ -124,9 +124,9 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, clas
               maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, merge_from=8, minimum_epoch=50_000,
               first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.125, first_beta=2.0,
               held=0.85, q_rate=0.01, dream=2.0, kl_warm_up=1.0, warm_start=True, labelled_share=True,
-              joint_share=0.4, sum_over_y="sparse")
+              joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
 # Images of few pixels, which a map blurs more: smaller maps at first; and fewer epochs, for they hold less to learn.
-FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3)
+FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, minimum_sd=0.0)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
 FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, minimum_epoch=12_000, noise=0.4)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from microgmdgm import distributions, generative, models
+from microgmdgm import data, distributions, generative, models
+from microgmdgm.models import Model
 from microgmdgm.trained import Trained
 from .conftest import MODELS, random_theta, small_model
 
@@ -123,3 +125,25 @@ def test_what_is_like_nothing_seen_is_less_familiar():
 def test_auroc_is_the_share_of_pairs_in_order():
     assert generative.auroc([3, 1], [2, 0]) == 3 / 4
     assert generative.auroc([1, 1], [1, 1, 1]) == 1 / 2
+
+
+def test_pixels_that_are_left_out_count_by_their_mean():
+    rng = np.random.default_rng(0)
+    x = 16.0 * (rng.random((200, 4)) < [0.5, 0.1, 0.9, 0.5])
+    model = Model("m2", (0.5, 0.5), X=2, Z=2, H=3)
+    trained = Trained(model, model.layout.initial(rng), np.array([0, 3]), 4, 16.0, ())
+    mean = (x[:, 1:3].sum(axis=0) / 16 + 0.5) / 201
+    expected = stats.bernoulli.logpmf(x[:7, 1:3] / 16, mean).sum(axis=1)
+    np.testing.assert_allclose(generative.left_out(trained, x, x[:7]), expected)
+
+
+def test_the_measures_of_a_model_of_digits():
+    """A model that was not trained draws nothing that looks like digits; its reader does know real ones."""
+    digits, rng = data.digits(), np.random.default_rng(0)
+    model = Model("gm-dgm", (0.1,) * 10, X=64, Z=4, H=20)
+    trained = Trained(model, model.layout.initial(rng), np.arange(64), 64, 16.0, ())
+    reader = generative.reader(digits.x_train / 16, digits.y_train)
+    assert reader.score(digits.x_test / 16, digits.y_test) > 0.95
+    found = generative.measures(trained, reader, digits)
+    assert found["samples_read"] < 0.5 and found["sample_precision"] < 0.1 and found["log_p_x"] < -40
+    assert set(found) == {"log_p_x", "samples_read", "sample_precision", "sample_recall", "calibration_error"}

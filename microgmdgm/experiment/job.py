@@ -122,7 +122,7 @@ class Trainer:
                   **self.evaluate(each.predict_proba(self.data.x_test), each.model.prior,
                                   each.predict_proba(self.data.x_train)),
                   "merges": each.merges, "closest": each.closest, "bound": float(each.bound(self.data.x_test).mean()),
-                  **measures(each, self.reader, self.data.x_test, self.data.y_test, self.data.C),
+                  **measures(each, self.reader, self.data),
                   "seconds": round(state.seconds, 2)},
                  replace(each, theta=to_host(each.theta)))
                 for seed, each in zip(self.job.seeds, trained)]
