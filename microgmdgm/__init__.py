@@ -13,4 +13,4 @@ from .recipes import FAST, PAPER, Recipe
 from .trained import Trained, load
 from .training import fit
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

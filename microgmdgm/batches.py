@@ -31,6 +31,8 @@ class Task:
     slots: object           # (R,L) their slots, on the device
     unlabelled: np.ndarray  # (R,U) all other rows, on the host
     length: float           # the mean length of x / white
+    mean: np.ndarray        # (X,) of x / white, on the host, and
+    sd: np.ndarray          # (X,) its standard deviation
 
     @classmethod
     def prepare(cls, data, labelled_classes, labels_per_class, rngs, minimum_sd, xp=np):
@@ -40,7 +42,7 @@ class Task:
         hidden = [hide_labels(data.y_train, labelled_classes, labels_per_class, rng) for rng in rngs]
         labelled, slots = (np.stack(arrays) for arrays in zip(*hidden))
         unlabelled = np.stack([np.setdiff1d(np.arange(len(x)), rows) for rows in labelled])
-        sd = moments(x)[1] / data.white
+        mean, sd = (moment / data.white for moment in moments(x))
         pixels = np.flatnonzero(sd > minimum_sd)
         if not len(pixels):
             raise ValueError(f"the largest standard deviation of a pixel or column is {sd.max(initial=0):.2g} of the "
@@ -48,7 +50,8 @@ class Task:
                              "too large?")
         length = sum(np.linalg.norm(block[:, pixels], axis=1).sum() for block in blocks(x)) / len(x) / data.white
         return cls(x if xp is np else xp.asarray(x), data.white, data.image_shape, tuple(labelled_classes),
-                   xp.asarray(pixels), xp.asarray(labelled), xp.asarray(slots), unlabelled, float(length))
+                   xp.asarray(pixels), xp.asarray(labelled), xp.asarray(slots), unlabelled, float(length),
+                   mean[pixels], sd[pixels])
 
 
 def blocks(x):

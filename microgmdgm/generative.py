@@ -70,7 +70,7 @@ def _log_likelihood(model, params, x, y, samples, rng):
 
 def reader(x, y, components=50):
     """A support vector machine on principal components, fitted to true classes.     x (N,width), y (N,) -> a Pipeline
-    On 60,000 images of MNIST that takes a quarter of a minute; it is right on 98.7 % of others."""
+    Fitted to 50,000 images of MNIST, in a quarter of a minute, it reads 98.7 % of 10,000 others right."""
     return make_pipeline(PCA(min(components, *x.shape), random_state=0), SVC(C=10)).fit(x, y)
 
 

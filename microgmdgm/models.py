@@ -12,18 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import settings
+from . import distributions, settings
 from .backend import constant, namespace
-from .distributions import (
-    bernoulli,
-    entropy,
-    gaussian,
-    gaussian_kl,
-    log_softmax,
-    reparameterise,
-    sigmoid,
-    standard_gaussian_kl,
-)
+from .distributions import bernoulli, entropy, gaussian, gaussian_kl, log_softmax, reparameterise, standard_gaussian_kl
 from .layers import class_mlp, halves, mlp, one_hot, pick, rows
 from .parameters import Layout, add, glorot
 
@@ -124,7 +115,7 @@ def decode(model, params, z, *, y):
 def mean_x(model, h):
     """The mean of p(x|z) from the output h of `decode`.     (…,P,X) or (…,P,2X) -> (…,P,X)"""
     if model.likelihood == "bernoulli":
-        mean = sigmoid(h)
+        mean = distributions.sigmoid(h)
     else:
         (mean, logvar), halves_pullback = halves(h)
 

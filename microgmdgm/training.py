@@ -13,7 +13,7 @@ import numpy as np
 from . import marginal, objectives
 from .adam import Adam
 from .backend import keep_freed_memory, namespace, to_host
-from .batches import Task, batches, epoch_size, moments
+from .batches import Task, batches, epoch_size
 from .data import slot_prior
 from .invariance import adversarial
 from .models import Model, log_q_y
@@ -151,13 +151,12 @@ def warm_start(theta, model, task):
     W, b, *_ = params["q(y|x)"]
     Wx, _, bx, *_ = params["q(z|x,y)"]
     Wx[...], bx[...] = W, b
-    mean, sd = (a[to_host(task.pixels)] / task.white for a in moments(task.x))
     if model.likelihood == "bernoulli":
         N = task.x.shape[0]
-        mean = (N * mean + 0.5) / (N + 1)
+        mean = (N * task.mean + 0.5) / (N + 1)  # half a count more, so that none is 0
         bias = np.log(mean / (1 - mean))
     else:
-        bias = np.concatenate([mean, 2 * np.log(sd + 1 / task.white)])
+        bias = np.concatenate([task.mean, 2 * np.log(task.sd + 1 / task.white)])
     params["p(x|z)" if model.name == "gm-dgm" else "p(x|y,z)"][-1][...] = xp.asarray(bias, dtype=theta.dtype)
 
 

@@ -261,7 +261,7 @@ def test_gradients_of_two_passes_add_up():
 
 @pytest.mark.parametrize("settings, message", [
     ({"name": "vae"}, "gm-dgm or m2"), ({"likelihood": "poisson"}, "bernoulli or gaussian"),
-    ({"prior": (0.5, 0.6)}, "sum to 1"), ({"prior": (1.0, 0.0)}, "positive"), ({"Z": 0}, "at least 1")])
+    ({"prior": (0.5, 0.6)}, "sum to 1"), ({"prior": (1.0, 0.0)}, "positive"), ({"Z": 0}, "from 1 to 100,000, not 0")])
 def test_a_model_that_cannot_be_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         models.Model(**{"name": "m2", "prior": (0.5, 0.5), "X": 3, **settings})

@@ -244,8 +244,9 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
         phases = [training.Phase.at(model, recipe, epoch) for epoch in range(recipe.total_epochs)]
         begin = recipe.classifier_epochs
         assert {phase.objective for phase in phases[:begin]} == {objectives.classifier}
-        assert {phase.objective for phase in phases[begin:-1]} == {objectives.held}
-        assert phases[-1].objective is objectives.joint and phases[-1].begin == recipe.total_epochs - 1
+        assert {phase.objective for phase in phases[begin:recipe.held_until]} == {objectives.held}
+        assert {phase.objective for phase in phases[recipe.held_until:]} == {objectives.joint}
+        assert recipe.held_until == recipe.total_epochs - (2 if recipe is recipes.FAST else 1)
     held = replace(recipes.FAST, held=0.0, gamma_held=0.7, gamma_gone=0.85)
     assert held.at(30, 0.69 * 8).gamma == 50 and 0 < held.at(30, 0.77 * 8).gamma < 50 and held.at(30, 7).gamma == 0
     fast, small = recipes.FAST, recipes.FAST_SMALL

@@ -84,7 +84,7 @@ def test_images_and_no_test_rows(tmp_path):
     ({"x": np.ones((90, 4))}, (), "are constant"), ({"y": np.zeros(90, int)}, (), "there is only one class"),
     ({"image_shape": 4}, (), "image_shape must be (h, w) with h·w = 4, not 4"), ({"image_shape": (3, 3)}, (), "image_shape must be (h, w) with h·w = 4"), ({}, ("--runs", 2), "one model and one run"),
     ({}, ("--model", "both"), "one model and one run"), ({}, ("--labels-per-class", 5), "y says which rows have one"),
-    ({}, ("--labelled-classes", 1), "y says which rows have one"), ({}, ("--new-classes", -1), "must be a whole number from 0 to 1,000, not -1")])
+    ({}, ("--labelled-classes", 1), "y says which rows have one"), ({}, ("--new-classes", -1), "a whole number from 0 to 1,000 or auto, not -1")])
 def test_bad_data_get_one_clear_line_and_leave_nothing(changes, options, message, tmp_path, capsys):
     path = write(tmp_path / "trees.npz", **changes)
     code, said, errors = answer(capsys, "--dataset", path, *QUICK, *options, "--quiet", "--out", tmp_path / "out")

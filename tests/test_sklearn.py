@@ -316,7 +316,7 @@ def test_a_sound_fit_does_not_warn():
     (lambda X, y: (X, y), {"prior": [0.5, 0.5]}, "one value for each of the 3 slots, 2 known and 1 new"),
     (lambda X, y: (X, y), {"prior": [0.5, 0.5, 0.5]}, "must be positive and sum to 1"),
     (lambda X, y: (X, y), {"prior": "even"}, "prior must be uniform or labels or an array, not 'even'"),
-    (lambda X, y: (X, y), {"n_new_classes": -1}, "n_new_classes must be a whole number from 0 to 1,000, not -1"),
+    (lambda X, y: (X, y), {"n_new_classes": -1}, "n_new_classes must be a whole number from 0 to 1,000 or auto, not -1"),
     (lambda X, y: (X, y), {"n_new_classes": 1.5}, "n_new_classes must be a whole number"),
     (lambda X, y: (X, y), {"n_new_classes": 0, "extra_classes": 2}, "n_new_classes of at least 1"),
     (lambda X, y: (X, y), {"model": "vae"}, "must be gm-dgm or m2, not 'vae'"),
@@ -384,7 +384,7 @@ def test_verbose_says_what_was_chosen(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == ("SemiUnsupervisedClassifier: 90 rows, 20 with a label; gaussian likelihood, columns: 4 real; "
                         "recipe fast")
-    assert len(lines) == 5 and lines[4].startswith("epoch 4: L(x) ")
+    assert len(lines) == 5 and lines[4].startswith("epoch 4 of 4, 3 slots: L(x) ")
     quick().fit(X, y)
     assert capsys.readouterr().out == ""
 
