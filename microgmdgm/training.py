@@ -59,7 +59,7 @@ class State:
 
     def trained(self, model, task):
         """-> [Trained, …], a run each, with the slots that are left."""
-        return [Trained.of(model, theta, slots, task) for theta, slots in zip(self.theta, self.slots)]
+        return [Trained.of(model, self.theta[r], slots, task) for r, slots in enumerate(self.slots)]
 
 
 @dataclass(frozen=True)
