@@ -29,7 +29,7 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; dis
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: .6rem .8rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
 dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
-@media (max-width: 36rem) { .large img { min-width: 34rem; max-width: none }
+@media (max-width: 36rem) { .large img { width: 44rem; max-width: none }
   table { font-size: .8rem } th { white-space: normal; vertical-align: bottom } th, td { padding-right: .45rem }
   th:first-child, td:first-child { min-width: 5.5rem; position: sticky; left: 0; background: var(--paper) } }
 @media print { body { max-width: none; padding: 0; font-size: 9pt } figure, tr { break-inside: avoid }

@@ -133,7 +133,7 @@ def samples(trained, title, slots=None, columns=10, seed=0, names=None):
     axes.set_yticks(np.arange(K) * h + h / 2, [names[k] for k in slots])
     axes.set_xticks([])
     axes.set_ylabel("slot")
-    axes.set_title(title)
+    axes.set_title(title, fontsize=11)
     return figure
 
 
@@ -156,6 +156,6 @@ def latent(trained, x, classes, title, points=2000, names=None):
                   ha="center", va="center", bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1})
     axes.set_xlabel("first t-SNE coordinate")
     axes.set_ylabel("second t-SNE coordinate")
-    axes.set_title(title)
+    axes.set_title(title, fontsize=11)
     axes.legend(title="true class", fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

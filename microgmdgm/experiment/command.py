@@ -149,5 +149,8 @@ def show(folder, data):
             report.write(folder, data)
             say(f"report: {folder.path / 'report.html'}")
         return 0
+    except KeyboardInterrupt:
+        say(f"interrupted: the runs are kept; draw the report with --resume {folder.path}")
+        return 130
     except OSError as error:
         return fail(f"{error}; the runs are kept: make room and draw the report with --resume {folder.path}")

@@ -63,10 +63,10 @@ def _from_data(folder, best, data):
         pictures["slots", name] = partial(plots.slots, panels[name], data.C, names)
         if data.image_shape:
             used = np.unique(panels[name][0])
-            pictures["samples", name] = partial(plots.samples, trained, f"{where}: samples of each slot in use", used,
+            pictures["samples", name] = partial(plots.samples, trained, f"{where}:\nsamples of each slot in use", used,
                                                 names=names)
         pictures["latent", name] = partial(plots.latent, trained, data.x_test, data.y_test,
-                                           f"{where}: means of z, test data", names=names)
+                                           f"{where}:\nmeans of z, test data", names=names)
     if len(models) > 1:
         pictures["figure2", ""] = partial(plots.figure_2, list(panels.values()), data.C, names)
     return pictures
