@@ -129,7 +129,7 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, clas
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, minimum_sd=0.0)
 # A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
 # (`recipe_for`), for classes are rarely as frequent as the prior says.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, minimum_epoch=12_000, noise=0.4,
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, learning_rate=1e-3, minimum_epoch=12_000, noise=0.4,
                      warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 
