@@ -31,7 +31,7 @@ def main(arguments=None):
     asked = options.parse(arguments)
     command.interruptible()
     try:
-        if own.holds(asked.dataset):                      # an array of one's own, with no table to make
+        if own.holds(asked.resume or asked.dataset):      # an array of one's own, with no table to make
             return own.run(asked)
         folder = command.old_folder(asked) if asked.resume else None
         if folder and not folder.unfinished:              # all that is left to do is to show it
@@ -39,7 +39,7 @@ def main(arguments=None):
         source, data = command.find_data(asked)           # MNIST, downloaded on first use
         folder = folder or command.new_folder(asked, data, job_of)
         command.check_fingerprint(source, data, folder)
-    except (ValueError, OSError, Diverged) as error:
+    except (ValueError, OSError, MemoryError, Diverged) as error:
         return command.fail(error)
     code = command.train(asked, folder, source)           # each run hides labels, trains its model and is scored
     return command.show(folder, data) or code             # Table 1, the paper's beside ours; report.html

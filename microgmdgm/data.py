@@ -156,9 +156,10 @@ def npz(path):
     if missing:
         raise DataError(f"{path} must hold x_train, y_train, x_test and y_test, but lacks {', '.join(missing)}")
     x_train, y_train, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    width = x_train.shape[-1] if x_train.ndim else "width"
     for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        if x.ndim != 2 or y.shape != x.shape[:1] or not len(x) or x.shape[1] != x_train.shape[1]:
-            raise DataError(f"{path}: x_{name} must be (N, {x_train.shape[-1]}) and y_{name} (N,), N > 0, "
+        if x.ndim != 2 or y.shape != x.shape[:1] or not len(x) or x.shape[1] != width:
+            raise DataError(f"{path}: x_{name} must be (N, {width}) and y_{name} (N,), N > 0, "
                             f"not {x.shape} and {y.shape}")
         if x.dtype.kind not in "uif" or not np.isfinite(x).all() or x.min() < 0:
             raise DataError(f"{path}: x_{name} must hold finite numbers, none negative: scale it, fill or drop rows")

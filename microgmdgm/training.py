@@ -187,12 +187,16 @@ def check_finite(values, place):
                        "try a smaller learning rate, gradient clipping, or fewer hidden layers")
 
 
-def train(model, recipe, task, rngs):
-    """Train one run a generator in rngs; yields (state, terms) after each epoch: first the
-    classifier epochs, on q(y|x) alone, then those on the whole model.
-    Raises Diverged when the objective becomes NaN or infinite."""
+def train(model, recipe, task, rngs, state=None):
+    """Train one run a generator in rngs, from the start or from a State in host memory; yields (state, terms) after
+    each epoch: first the classifier epochs, on q(y|x) alone, then those on the whole model.
+    Raises Diverged when the objective becomes NaN or infinite, ValueError for the State of another model."""
     keep_freed_memory()
-    state = State.start(model, rngs, namespace(task.x))
+    if state is None:
+        state = State.start(model, rngs, namespace(task.x))
+    else:
+        state = state.moved(namespace(task.x).asarray)
+        state.check(model, recipe, len(rngs))
     while state.epoch < recipe.total_epochs:
         yield state, run_epoch(state, model, recipe, task)
 
@@ -209,13 +213,16 @@ def prepare(model, recipe, data, seeds, *, labelled_classes, labels_per_class, e
     return Model(model, prior, len(task.pixels), output_sd=recipe.output_sd, **sizes), task, rngs
 
 
-def fit(model, recipe, data, seeds=(0,), *, watch=lambda epoch, terms, models: None, **settings):
+def fit(model, recipe, data, seeds=(0,), *, watch=lambda epoch, terms, models: None, start=None,
+        keep=lambda state: None, **settings):
     """Train the model "gm-dgm" or "m2" once a seed.     -> [Trained, …]
     settings: labelled_classes, labels_per_class and what else `prepare` takes.  After each epoch it calls
     watch(epoch, terms, models), with the means of the terms by run, {name: (R,)}, and the models as they then are.
+    Then keep(state) is called with what the epoch changed; such a State, in host memory, is where a later call goes on.
     Raises ValueError as `prepare`, Diverged as `train`."""
     model, task, rngs = prepare(model, recipe, data, seeds, **settings)
-    for state, terms in train(model, recipe, task, rngs):
-        models = replace(state, theta=state.theta.copy()).trained(model, task)
-        watch(state.epoch, terms, models)
-    return [replace(each, theta=to_host(each.theta)) for each in models]
+    last = start
+    for last, terms in train(model, recipe, task, rngs, start):
+        watch(last.epoch, terms, replace(last, theta=last.theta.copy()).trained(model, task))
+        keep(last)
+    return last.moved(to_host).trained(model, task)

@@ -2,6 +2,7 @@
 
 import os
 
+import hypothesis
 import pytest
 
 from microgmdgm import backend
@@ -10,6 +11,17 @@ from microgmdgm.models import Model
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs the signals and limits of POSIX")
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/thread-self/children"), reason="finds processes by Linux's /proc")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fuzz", type=int, default=30, metavar="N", help="inputs of each kind in test_fuzz.py")
+    parser.addoption("--kills", type=int, default=4, metavar="N", help="runs that test_kills.py kills")
+
+
+def pytest_configure(config):
+    hypothesis.settings.register_profile("seeded", max_examples=config.getoption("--fuzz"), derandomize=True,
+                                         database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+    hypothesis.settings.load_profile("seeded")
 
 
 def needs_mnist(test):

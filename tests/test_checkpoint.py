@@ -11,8 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microgmdgm import data, experiment, recipes
-from microgmdgm.experiment import checkpoint
+from microgmdgm import checkpoint, data, experiment, recipes
 from microgmdgm.files import read_npz, whole, write_npz
 from .conftest import needs_posix, needs_proc
 from .test_run_mnist import QUICK, SCRIPT, run

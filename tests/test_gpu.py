@@ -11,8 +11,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microgmdgm import adam, augmentation, backend, batches, data, distributions, experiment, recipes, training
-from microgmdgm.experiment import checkpoint
+from microgmdgm import (
+    adam,
+    augmentation,
+    backend,
+    batches,
+    checkpoint,
+    data,
+    distributions,
+    experiment,
+    recipes,
+    training,
+)
 from microgmdgm.models import Model
 from . import fake_cupy
 from .conftest import ON_GPU, random_batch

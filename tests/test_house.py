@@ -9,11 +9,11 @@ import microgmdgm
 
 HOUSE = Path(microgmdgm.__file__).parent
 PAPER = ("backend", "parameters", "layers", "distributions", "models", "marginal", "invariance", "objectives", "adam")
-LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "batches", "slots", "trained", "training", "evaluation",
-            "generative", "plots", "pages")
-ROOMS = {"sklearn": ("labels", "tables", "estimator"),
-         "openset": ("slots", "figures", "tables", "command"),
-         "experiment": ("job", "executors", "checkpoint", "table1", "folder", "report", "progress", "options", "command")}
+LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "batches", "slots", "trained", "training", "checkpoint",
+            "evaluation", "generative", "plots", "pages")
+ROOMS = {"experiment": ("job", "executors", "table1", "folder", "report", "progress", "options", "command"),
+         "sklearn": ("labels", "tables", "estimator"),
+         "openset": ("slots", "figures", "tables", "command")}
 ORDER = ["settings", *PAPER, *LEARNING, *(f"{room}.{name}" for room, names in ROOMS.items() for name in names)]
 
 

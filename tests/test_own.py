@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from microgmdgm import checkpoint
 from microgmdgm.data import DataError
 from microgmdgm.openset import command as own
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
@@ -155,6 +156,60 @@ def test_a_table_is_trained_on_and_its_columns_named(tmp_path):
     report = json.loads((tmp_path / "out" / "openset.json").read_text())
     assert [slot["name"] for slot in report["slots"]] == ["ash", "oak", "new-0"]
     assert report["feature_names"] == ["height", "width", "depth", "age"]
+
+
+FILES = ("metrics.jsonl", "model.npz", "predictions.csv", "predictions-test.csv", "openset.json", "summary.json")
+
+
+def content(out):
+    """What a finished run wrote, but for where."""
+    found = {name: (out / name).read_bytes() for name in FILES if name != "model.npz"}
+    found["summary.json"] = {**json.loads(found["summary.json"]), "settings": None}
+    with np.load(out / "model.npz") as file:
+        return {**found, **{name: file[name].tobytes() for name in file.files}}
+
+
+def test_an_interrupted_run_goes_on_with_the_same_bits(tmp_path, monkeypatch, capsys):
+    """After each epoch, as the model is saved, and as the report is drawn."""
+    tiny = ("--dataset", write(tmp_path / "trees.npz"), "--epochs", 2, "--classifier-epochs", 2, "--hidden-units", 8,
+            "--new-classes", 1)
+    assert answer(capsys, *tiny, "--quiet", "--out", tmp_path / "whole")[0] == 0
+    places = [(own, "write_report"), (own.SemiUnsupervisedClassifier, "save"), *[(checkpoint, "save")] * 4]
+    interrupted = [*places]
+
+    def stop_after(function):
+        def stopped(*arguments, **settings):
+            result = function(*arguments, **settings)
+            if interrupted and interrupted[-1][1] == function.__name__:
+                interrupted.pop()
+                raise KeyboardInterrupt
+            return result
+        return stopped
+    for place, name in set(places):
+        monkeypatch.setattr(place, name, stop_after(getattr(place, name)))
+    out, arguments = tmp_path / "out", (*tiny, "--quiet", "--out", tmp_path / "out")
+    while interrupted:
+        left = len(interrupted)
+        code, _, errors = answer(capsys, *arguments)
+        assert code == 130 and errors == f"interrupted: go on with --resume {out}\n" and len(interrupted) < left
+        arguments = ("--resume", out, "--quiet")
+    code, said, _ = answer(capsys, *arguments)
+    assert code == 0 and "nearest known class" in said
+    assert content(out) == content(tmp_path / "whole") and not (out / "checkpoint.npz").exists()
+    assert answer(capsys, *arguments)[0] == 0 and content(out) == content(tmp_path / "whole")
+
+
+def test_other_data_than_those_of_the_checkpoint_are_refused(tmp_path, monkeypatch, capsys):
+    path, out = write(tmp_path / "trees.npz"), tmp_path / "out"
+    monkeypatch.setattr(own.SemiUnsupervisedClassifier, "save", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    code, _, errors = answer(capsys, "--dataset", path, *QUICK, "--quiet", "--out", out)
+    assert code == 2 and errors.endswith(f"full; make room and go on with --resume {out}\n")
+    X, _, _ = blobs()
+    write(path, x=X[::-1])
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    code, _, errors = answer(capsys, "--resume", out, "--quiet")
+    assert code == 2 and "is of a run with other settings: data is" in errors and len(errors.splitlines()) == 1
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
 def test_what_is_not_one_s_own_is_left_to_the_experiment(tmp_path):

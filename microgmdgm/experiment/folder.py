@@ -12,9 +12,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from .. import checkpoint
 from ..files import check_format, new_folder, whole, write_json
 from ..trained import load
-from . import checkpoint
 from .job import Job
 from .table1 import PAPER_TABLE_1, as_text, summarise
 

@@ -5,6 +5,8 @@ with y_test, a truth that the report is held against, and image_shape (h, w).  A
 
     predictions.csv       a line a row of x: its label, how probable that is, H(q(y|x)) in nats, known or new
     predictions-test.csv  the same of x_test, where there is one
+    own.json              what was asked for, before anything runs
+    checkpoint.npz        the last epoch, as long as the run is not finished: --resume goes on from it
     metrics.jsonl         the terms of the objective, a line an epoch
     model.npz             for SemiUnsupervisedClassifier.load
     report.html           the open-set report: of x_test where there is one, else of x
@@ -16,6 +18,7 @@ import csv
 import html
 import io
 import json
+import shlex
 import sys
 import warnings
 from contextlib import redirect_stdout
@@ -26,12 +29,15 @@ import numpy as np
 
 from ..data import DataError, image_shape_in, read_npz
 from ..evaluation import entropies
-from ..files import folder_name, new_folder, whole, write_json
+from ..experiment import options
+from ..files import check_format, folder_name, new_folder, whole, write_json
 from ..pages import document, drawn, pairs, picture, table
 from ..sklearn import SemiUnsupervisedClassifier
 from ..sklearn.labels import unlabelled
 from . import figures, slots, tables
 
+FORMAT = 1
+CONFIG = "own.json"
 NAMES = ("x", "y", "x_test", "y_test", "image_shape")
 ELSEWHERE = ("table1", "runs", "labelled_classes", "labels_per_class", "set", "jobs", "dask", "resume", "data_dir",
              "fallback")  # options that only the paper's experiment has
@@ -53,7 +59,10 @@ class Own:
 
 
 def holds(path):
-    """Is path a .csv, or an .npz with x and y, and not one with x_train, y_train, x_test, y_test?  Raises DataError."""
+    """Is path a .csv, or an .npz with x and y, and not one with x_train, y_train, x_test, y_test; or the folder of a
+    run on such data?  Raises DataError."""
+    if (Path(str(path)) / CONFIG).is_file():
+        return True
     path = str(path)
     return path.endswith(".csv") or (path.endswith(".npz") and "x_train" not in read_npz(path))
 
@@ -107,23 +116,60 @@ def classifier(asked, own):
 
 
 def run(asked):
-    """Train on the data that the options name and write all files into a new folder, where the data and the options
-    are sound.  Raises ValueError, OSError, Diverged.     -> the exit code"""
+    """Train on the data that the options name, or go on with the run in the folder of --resume, and write all files
+    into its folder.  Raises ValueError, OSError, MemoryError, Diverged.     -> the exit code"""
+    out = Path(asked.resume) if asked.resume else None
+    asked = again(out, asked) if out else asked
     own = read(asked.dataset, asked.label_column)
     model = classifier(asked, own)
-    out = new_folder(asked.out or folder_name(own.name, asked.recipe))
+    fresh, made = out is None, []
+    if fresh:
+        out = Path(asked.out or folder_name(own.name, asked.recipe))
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
+        new_folder(out)
+        write_json(out / CONFIG, {"format": FORMAT, "command": asked.command})
     try:
-        _fit(model, own)
-    except ValueError:
-        out.rmdir()  # nothing was learnt: the folder is free for another try
-        raise
+        if (out / "model.npz").exists():
+            model = SemiUnsupervisedClassifier.load(out / "model.npz")
+        else:
+            model = _fit(model, own, out / "checkpoint.npz")
+            model.save(out / "model.npz")
+        _write(out, asked, own, model)
     except KeyboardInterrupt:
-        print(f"interrupted: {out} is empty", file=sys.stderr)
+        print(f"interrupted: go on with --resume {out}", file=sys.stderr)
         return 130
+    except OSError as error:
+        raise OSError(f"{error}; make room and go on with --resume {out}") from None
+    except ValueError:
+        if fresh and not (out / "checkpoint.npz").exists():  # nothing was learnt: nothing is kept
+            (out / CONFIG).unlink()
+            for folder in made:
+                folder.rmdir()
+        raise
+    for left in (out / "checkpoint.npz", *out.glob("*.partial")):
+        left.unlink(missing_ok=True)
+    return 0
+
+
+def again(out, now):
+    """The options of the run in a folder, which its command holds, with the --quiet of now.  Raises ValueError."""
+    try:
+        found = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+        asked = options.parse(shlex.split(found["command"])[2:])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{out / CONFIG} does not say what was asked for: {error}") from None
+    check_format(out / CONFIG, found, FORMAT)
+    if not asked.dataset or asked.resume:
+        raise ValueError(f"{out / CONFIG} does not say which data were learnt from")
+    asked.quiet = now.quiet
+    return asked
+
+
+def _write(out, asked, own, model):
+    """Write all that a trained model gives."""
     with whole(out / "metrics.jsonl") as file:
         file.writelines((json.dumps({"epoch": epoch, **terms}) + "\n").encode()
                         for epoch, terms in enumerate(model.history_, start=1))
-    model.save(out / "model.npz")
     write_predictions(out / "predictions.csv", model, own.x)
     rows, truth = own.x, None
     if own.x_test is not None:
@@ -133,7 +179,6 @@ def run(asked):
             rows, truth = rows[~unlabelled(truth)], truth[~unlabelled(truth)]
     print(write_report(out, asked, own, model, rows, truth))
     print(f"report: {out / 'report.html'}", file=sys.stderr)
-    return 0
 
 
 def write_report(out, asked, own, model, rows, truth):
@@ -201,13 +246,14 @@ def _row(slot, report):
     return [slot.name + ("" if slot.known else " (new)"), str(slot.size), *sure, near, *truth]
 
 
-def _fit(model, own):
-    """Train; what it says on the way goes to standard error, a line a warning."""
+def _fit(model, own, path):
+    """Train, with a checkpoint at path; what it says on the way goes to standard error, a line a warning."""
     with redirect_stdout(sys.stderr), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
-        model.fit(own.x, own.y)
+        model.fit(own.x, own.y, checkpoint=path)
     for warning in said:
         print(f"warning: {warning.message}", file=sys.stderr)
+    return model
 
 
 def known_accuracy(model, x, truth):

@@ -6,10 +6,12 @@
 Imported only when asked for: `from microgmdgm.sklearn import SemiUnsupervisedClassifier`.
 """
 
+import hashlib
 import json
 import warnings
 from dataclasses import asdict, fields, replace
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -18,8 +20,9 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import settings
-from ..backend import gpu
+from .. import checkpoint, settings
+from ..backend import gpu, to_host
+from ..batches import blocks
 from ..data import Data, slot_prior
 from ..evaluation import monitor
 from ..recipes import RECIPES, Recipe, recipe_for
@@ -146,8 +149,10 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.device = device
         self.verbose = verbose
 
-    def fit(self, X, y):
+    def fit(self, X, y, *, checkpoint=None):
         """Train on X (N,width) and labels y (N,), where there is none −1, NaN, None, pd.NA or an empty text.
+        checkpoint is the path of a file that each epoch writes, and from which a fit of the same X, y and parameters
+        goes on as if it had not been interrupted.
         Raises ValueError for what cannot be learnt from, Diverged as `train` does; warns where y has no
         unlabelled row and where y has collapsed, that is, says almost nothing of X."""
         self._check_settings()
@@ -162,7 +167,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         if self.verbose:
             print(f"{type(self).__name__}: {len(X)} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
                   f"recipe {self.recipe_.name}")
-        self._train(X, slots)
+        self._train(X, slots, checkpoint)
         q = self._by_rows("predict_proba", X)
         self.transduction_ = self.classes_[np.where(slots >= 0, slots, q.argmax(axis=1))]
         self.monitor_ = monitor(q, self.trained_.model.prior)
@@ -189,23 +194,34 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.new_classes_ = self.new_classes_[:K - len(self.known_classes_)]
         self.classes_ = np.concatenate([part for part in (self.known_classes_, self.new_classes_) if len(part)])
 
-    def _train(self, X, slots):
-        """Set trained_, history_ and n_iter_."""
+    def _train(self, X, slots, path):
+        """Set trained_, history_ and n_iter_; keep each epoch in a checkpoint at path, where that is given."""
         xp = gpu() if self.device == "gpu" else np
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         view = X if self.columns_.plain else View(X, self.columns_)
         data = Data("X", view if xp is np else np.asarray(view[:]), slots, None, None,
                     None if self.image_shape is None else tuple(map(int, self.image_shape)), self.columns_.white)
-        self.history_ = []
+        recipe = replace(self.recipe_, minimum_sd=max(self.recipe_.minimum_sd, MINIMUM_SD))
+        prior, sizes = self._prior(slots), self._sizes(len(X))
+        start, self.history_ = None, []
+        if path is not None:
+            seed = self.random_state if isinstance(self.random_state, Integral) else None
+            run = {"data": _digest(view, slots), "model": self.model, "recipe": asdict(recipe), "prior": [*prior],
+                   **sizes, "random_state": seed}
+            if Path(path).exists():
+                start, self.history_ = checkpoint.load(path, run), checkpoint.history(path)
+
+        def keep(state):
+            if path is not None:
+                checkpoint.save(path, state.moved(to_host), run, self.history_)
 
         def watch(epoch, terms, models):
             self.history_.append({term: float(value[0]) for term, value in terms.items()})
             if self.verbose:
                 line = ", ".join(f"{term} {value:.4g}" for term, value in self.history_[-1].items())
                 print(f"epoch {epoch} of {self.recipe_.total_epochs}, {models[0].model.K} slots: {line}", flush=True)
-        recipe = replace(self.recipe_, minimum_sd=max(self.recipe_.minimum_sd, MINIMUM_SD))
         self.trained_, = fit(self.model, recipe, data, [rng], labelled_classes=range(len(self.known_classes_)),
-                       labels_per_class=None, prior=self._prior(slots), xp=xp, watch=watch, **self._sizes(len(X)))
+                             labels_per_class=None, prior=prior, xp=xp, watch=watch, start=start, keep=keep, **sizes)
         self._name_slots(self.trained_.model.K)
         self.merges_, self.closest_ = self.trained_.merges, self.trained_.closest
         self.n_iter_, self._n_features_out = len(self.history_), self.trained_.model.Z
@@ -286,6 +302,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             self.classes_, self.transduction_ = extra["classes"], extra["transduction"]
             self.history_, self.monitor_, self.n_iter_ = rest["history"], rest["monitor"], len(rest["history"])
             self._check_settings()
+            settings.LIKELIHOOD(rest["likelihood"]), settings.POSITIVE(rest["white"])
             width, K, known = (trained.width,), (trained.model.K,), rest["known"]
             columns = [extra[name] for name in ("kinds", "shift", "unit")]
             if not all(column.shape == width and column.dtype.kind in "iuf" for column in columns) or (
@@ -353,6 +370,14 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         trained = replace(self.trained_, theta=self.trained_.theta.astype(np.float64))
         return np.concatenate([getattr(trained, method)(self.columns_.rows(X[i:i + ROWS]), **options)
                                for i in range(0, len(X), ROWS)])
+
+
+def _digest(x, slots):
+    """The first 16 hexadecimal digits of the SHA-256 of what is learnt from."""
+    digest = hashlib.sha256(np.ascontiguousarray(slots))
+    for block in blocks(x):
+        digest.update(np.ascontiguousarray(block))
+    return digest.hexdigest()[:16]
 
 
 def _number(value):

@@ -4,18 +4,20 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ..adam import Adam
-from ..files import check_format, read_npz, write_npz
-from ..slots import Slots
-from ..training import State
+from .adam import Adam
+from .files import check_format, read_npz, write_npz
+from .slots import Slots
+from .training import State
 
 FORMAT = 2
 
 
-def save(path, state, settings):
-    """Write a State in host memory and the settings of its run, completely or not at all.  Raises OSError."""
+def save(path, state, settings, history=()):
+    """Write a State in host memory, the settings of its run and, if it is kept nowhere else, what each epoch gave,
+    completely or not at all.  Raises OSError."""
     write_npz(path, {"format": FORMAT, "run": settings, "t": state.adam.t, "epoch": state.epoch,
-                     "seconds": state.seconds, "slots": [asdict(slots) for slots in state.slots],
+                     "seconds": state.seconds, "history": [*history],
+                     "slots": [asdict(slots) for slots in state.slots],
                      "generators": [rng.bit_generator.state for rng in state.rngs]},
               theta=state.theta, m=state.adam.m, v=state.adam.v)
 
@@ -44,6 +46,11 @@ def load(path, settings):
             and all(a.dtype == "float32" and np.isfinite(a).all() for a in (theta, m, v))):
         raise ValueError(f"{path} is damaged: θ, m and v must be finite, of float32, with a row a generator")
     return state
+
+
+def history(path):
+    """What each epoch of a checkpoint gave."""
+    return read_npz(path, "a checkpoint written")[0]["history"]
 
 
 def _differences(theirs, ours, prefix=""):
