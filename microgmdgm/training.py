@@ -105,7 +105,8 @@ def run_epoch(state, model, recipe, task):
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
-        state.adam.ascend(theta, gradient, step.rate, phase.shares)
+        risen = min(1.0, (state.adam.t + 1) / recipe.rate_warm_up) if step.joint and recipe.rate_warm_up else 1.0
+        state.adam.ascend(theta, gradient, risen * step.rate, phase.shares)
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np:
