@@ -18,7 +18,7 @@ def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     """With digits in MNIST's place, which is not needed for that, and other labels where a row names none."""
     monkeypatch.setattr(options, "recipe_for", lambda *_: FAST)
     jobs = [experiments.jobs_of(f"--labels-per-class 9 {arguments} --dataset digits", [0])[1][0] for arguments in ROWS]
-    assert len(set(jobs)) == len(ROWS) == 52
+    assert len(set(jobs)) == len(ROWS) == 49
 
 
 def test_the_long_rows_lengthen_the_last_phase_alone():
