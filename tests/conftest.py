@@ -15,7 +15,7 @@ needs_proc = pytest.mark.skipif(not os.path.exists("/proc/thread-self/children")
 
 def pytest_addoption(parser):
     parser.addoption("--fuzz", type=int, default=30, metavar="N", help="inputs of each kind in test_fuzz.py")
-    parser.addoption("--kills", type=int, default=4, metavar="N", help="runs that test_kills.py kills")
+    parser.addoption("--kills", type=int, default=1, metavar="N", help="runs of each kind that test_kills.py kills")
 
 
 def pytest_configure(config):
