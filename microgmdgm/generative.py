@@ -1,6 +1,6 @@
-"""What the generative half is worth: how likely it finds x, what its samples look like, what it has never seen.
+"""Measures of the generative half: the likelihood of x, the quality of samples, and what is like nothing seen.
 
-A reader is a classifier of scikit-learn's, trained on true labels: it judges samples and has no part in training.
+A reader is a scikit-learn classifier trained on true labels: it judges samples and takes no part in training.
 """
 
 import math
@@ -21,8 +21,8 @@ from .layers import halves, rows
 from .marginal import exact
 from .models import at, decode, encode, log_p_x, log_prior, log_q_y
 
-SAMPLES = 2_000  # that are read, and as many rows beside them
-FEW = 200  # rows whose log p(x) is measured, for that is slow
+SAMPLES = 2_000  # samples to judge, and rows to compare them with
+FEW = 200  # rows whose log p(x) is measured, which is slow
 ROWS = 10_000  # pairs of an example and a sample of z at a time, so that memory stays bounded
 
 
@@ -32,13 +32,13 @@ def binarised(x, white, seed=0):
 
 
 def log_likelihood(trained, x, y=None, samples=500, seed=0):
-    """log p(x), or log p(x|y) where slots y (N,) are given, in nats, by importance sampling.     x (N,width) -> (N,)
+    """log p(x), or log p(x|y) for given slots y (N,), in nats, by importance sampling.     x (N,width) -> (N,)
 
         log 1/S Σ_s p(x|z_s) p(z_s|y_s) p(y_s) / q(z_s|x,y_s) q(y_s|x)      y_s, z_s ~ q(y|x) q(z|x,y)
         log 1/S Σ_s p(x|z_s) p(z_s|y) / q(z_s|x,y)                          z_s ~ q(z|x,y)
 
-    On average it is at most the true value, and nears it as S grows (Burda et al., 2016).  It is of the inputs
-    that the model sees, as `trained.bound`; give a Bernoulli model binarised x.  Raises ValueError as `inputs`."""
+    Its mean is at most the true value and approaches it as S grows (Burda et al., 2016).  Like `trained.bound` it
+    covers the inputs that the model sees; give a Bernoulli model binarised x.  Raises ValueError as `inputs`."""
     rng, n = np.random.default_rng(seed), max(ROWS // samples, 1)
     return np.concatenate([_log_likelihood(trained.model, trained.params, trained.inputs(x[i:i + n]),
                                            None if y is None else y[i:i + n], samples, rng)
@@ -75,15 +75,15 @@ def reader(x, y, components=50):
 
 
 def read_as(reader, samples, classes, C):
-    """The share of the samples of each class that the reader takes for it.     (n,width), (n,) -> (C,)
-    NaN for a class without samples; classes −1, of slots without a class, count for none."""
+    """The share of the samples of each class that the reader assigns to it.     (n,width), (n,) -> (C,)
+    NaN for a class without samples; class −1, of slots without a class, is ignored."""
     right = reader.predict(samples) == classes
     return np.array([right[classes == c].mean() if (classes == c).any() else math.nan for c in range(C)])
 
 
 def precision_recall(real, drawn, neighbours=3):
     """Precision, the share of drawn points that lie among the real ones, and recall, the share of real points that
-    lie among the drawn (Kynkäänniemi et al., 2019).     features (N,D), (n,D) -> two fractions
+    lie among the drawn ones (Kynkäänniemi et al., 2019).     features (N,D), (n,D) -> two fractions
     A point lies among others if it is no further from one of them than that one's third neighbour: samples that
     look like nothing real cost precision, and a model that draws one perfect 3 has no recall."""
     def among(points, others):
@@ -121,7 +121,7 @@ def _traits(model, params, x):
 
 
 def familiarity(trained, x, components=10):
-    """How dense the traits of rows like x are: a function that scores others, low where they are like nothing in x.
+    """A density of the traits of x: a function that scores other rows, low if they are like nothing in x.
     x (N,width), N > components -> a function (M,width) -> (M,), the log-density under a mixture of Gaussians."""
     density = make_pipeline(StandardScaler(), GaussianMixture(components, reg_covar=1e-3, random_state=0))
     density.fit(traits(trained, x))
@@ -129,13 +129,13 @@ def familiarity(trained, x, components=10):
 
 
 def auroc(known, other):
-    """The probability that a score is higher for a known x than for another one; ½ tells nothing.     (N,), (M,)"""
+    """The probability that a known x scores higher than another one; ½ is chance.     (N,), (M,)"""
     return float(roc_auc_score(np.repeat([1, 0], [len(known), len(other)]), np.concatenate([known, other])))
 
 
 def left_out(trained, x_train, x):
-    """log p of the columns of x that a Bernoulli model does not see, each by its mean in x_train, in nats.
-    x binary or grey (N,width) -> (N,); with `log_likelihood` it is that of all pixels."""
+    """log p of the columns of x that a Bernoulli model does not see, each with its mean in x_train, in nats.
+    x binary or grey (N,width) -> (N,); added to `log_likelihood` it gives log p of all pixels."""
     columns = np.setdiff1d(np.arange(trained.width), trained.pixels)
     N, sums = len(x_train), sum(np.asarray(x_train[i:i + ROWS, columns], dtype=float).sum(axis=0)
                                 for i in range(0, len(x_train), ROWS))
@@ -144,7 +144,7 @@ def left_out(trained, x_train, x):
 
 
 def measures(trained, reader, data, seed=0):
-    """What the generative half is worth on the test examples of `data`, of which few do.     -> dict
+    """The measures of the generative half on the test examples of `data`.     -> dict
     log_p_x, in nats, of all pixels; samples_read, how many of a slot's samples the reader takes for the class most
     common in the slot (mean of the classes that have one); sample_precision and sample_recall among x;
     calibration_error of q(y|x)."""

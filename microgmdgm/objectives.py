@@ -55,7 +55,7 @@ def eq2(model, params, batch, log_q, *, choose, kl_weight=1.0, q_from_bound=True
 
 
 def dreams(model, params, *, y, eps):
-    """Mean log q(y|x) of dreams, x the mean of p(x|z), z ~ p(z|y): whether q(y|x) knows them for what they are.
+    """Mean log q(y|x) of dreams, x the mean of p(x|z), z ~ p(z|y): whether q(y|x) recognises their class.
     With H(y) it is a lower bound on their I(x;y) (Barber and Agakov, 2003).     y (…,N), eps (…,N,Z) -> (…)"""
     xp = namespace(eps)
     z, z_pullback = prior_sample(model, params, y=y, eps=eps)
@@ -72,8 +72,8 @@ def dreams(model, params, *, y, eps):
 
 
 def held(model, params, batch, *, choose, kl_weight, dreamt, **_):
-    """What trains the other networks while q(y|x) is held: the bounds of Eq. 2, and dreams of the classes that the
-    first examples of the batch have."""
+    """The terms that train the other networks while q(y|x) is held: the bounds of Eq. 2, and dreams of the
+    classes of the batch's first examples."""
     log_q, _ = log_q_y(params["q(y|x)"], batch.tx)
     terms, eq2_pullback = eq2(model, params, batch, log_q, choose=choose, kl_weight=kl_weight)
     y = namespace(log_q).argmax(log_q[..., :dreamt, :], axis=-1)

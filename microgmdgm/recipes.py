@@ -38,14 +38,14 @@ class Recipe:
     consistency: WEIGHT = 1.0       # c, the weight of consistency under two maps among the invariance terms
     smoothness: WEIGHT = 1.0        # s, the weight of the adversarial term among them
     beta: WEIGHT = 8.0              # β, the weight of balance among them
-    first_epochs: MORE_EPOCHS = 0   # number of first epochs in which the next three factors apply
+    first_epochs: MORE_EPOCHS = 0   # number of first epochs in which the factors first_… apply
     first_maps: SCALE = 1.0         # multiplies `maps` and `noise` during the first epochs
-    maps_grow: FEW = 1              # number of epochs in which both grow to that size, in equal steps
+    maps_grow: FEW = 1              # number of epochs over which `maps` and `noise` grow to that size, in equal steps
     first_smoothness: WEIGHT = 1.0  # multiplies `smoothness` during the first epochs
     first_beta: WEIGHT = 1.0        # multiplies `beta` during the first epochs
-    merge_from: MORE_EPOCHS = 0     # slots merge after this epoch and the next ones, to first_epochs; 0: never
-    merge_above: SHARE = 0.2        # c above which two slots merge (slots.py),
-    merge_last: SHARE = 0.1         # and the last time
+    merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to first_epochs; 0: never
+    merge_above: SHARE = 0.2        # two slots merge if their c (slots.py) is above this,
+    merge_last: SHARE = 0.1         # or, after the last of these epochs, above this
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
     gamma_end: WEIGHT = 0.0         # γ in the last epochs
@@ -53,26 +53,26 @@ class Recipe:
     adversarial_length: SCALE = 0.22  # length of the adversarial r, as a share of the mean length of x
     q_from_bound: SWITCH = True     # whether q(y|x) receives the gradient of L(x)
     sum_over_y: SUM_OVER_Y = "exact"  # exact, or sparse: a few classes stand for all (marginal.py)
-    exact_epochs: MORE_EPOCHS = 0   # number of the whole model's first epochs with an exact sum all the same
-    top: FEW = 1                    # most probable classes in the sparse sum, beside its sample
-    held: SHARE = 0.0               # share of the whole model's epochs in which q(y|x) is held
-    q_rate: SHARE = 1.0             # the rate of q(y|x), as a share of the others', in the epochs after these
-    dream: WEIGHT = 0.0             # the weight of dreams while it is held
-    dreamt: COUNT = 40              # how many there are in a step
-    kl_warm_up: WEIGHT = 0.0        # epochs in which the weight of the KL rises from 0 to 1
-    rate_warm_up: MORE_EPOCHS = 0    # steps of the whole model in which its rate rises from 0
+    exact_epochs: MORE_EPOCHS = 0   # number of the whole model's first epochs that use the exact sum even so
+    top: FEW = 1                    # most probable classes in the sparse sum, besides the sampled one
+    held: SHARE = 0.0               # share of the whole model's epochs, the first ones, in which q(y|x) is held fixed
+    q_rate: SHARE = 1.0             # learning rate of q(y|x) after these, as a share of that of the other networks
+    dream: WEIGHT = 0.0             # weight of dreams, samples that q(y|x) reads back, while it is held
+    dreamt: COUNT = 40              # dreams in a step
+    kl_warm_up: WEIGHT = 0.0        # epochs over which the weight of KL(q(z|x,y) ‖ p(z|y)) rises from 0 to 1
+    rate_warm_up: MORE_EPOCHS = 0   # steps of the whole model over which its learning rate rises from 0
     warm_start: SWITCH = False      # whether the whole model starts from q(y|x) and the mean of x (training.py)
-    labelled_share: SWITCH = False  # whether L(x,y) counts as in the sums of Eq. 2, by the share of the labelled
+    labelled_share: SWITCH = False  # whether L(x,y) has its weight in the sums of Eq. 2, by the share of labels
     joint_share: SCALE = 1.0        # size of the batches of the whole model, as a share of those of q(y|x) alone
     samples: FEW = 1                # samples of z for each pair of an example and a class
     weight_prior: SWITCH = False    # whether the weights have a Gaussian prior, log N(w; 0, I) / 2N
     clip: CLIP = None               # bound on the absolute value of each element of the gradient
-    minimum_epoch: COUNT = 12_000   # examples in an epoch at least; a smaller data set is shown several times
-    minimum_sd: SHARE = 0.0         # pixels whose standard deviation in [0, 1] is no larger are left out
+    minimum_epoch: COUNT = 12_000   # least examples in an epoch; a smaller data set is shown several times
+    minimum_sd: SHARE = 0.0         # pixels are left out if their standard deviation, in [0, 1], is no larger
     output_sd: SD = None            # σ of the initial weights of output layers; None: Glorot-normal, as all others
 
     def __post_init__(self):
-        """Raises ValueError where a setting is not of its kind, or does not go with another."""
+        """Raises ValueError if a setting is not of its kind, or contradicts another."""
         settings.check(self)
         if self.gamma_held > self.gamma_gone:
             raise ValueError(f"gamma_held, {self.gamma_held:g}, must be at most gamma_gone, {self.gamma_gone:g}: gamma "
@@ -105,7 +105,7 @@ class Recipe:
                     min(1.0, (epoch - begin + share) / self.kl_warm_up) if joint and self.kl_warm_up else 1.0)
 
     def _gamma(self, progress):
-        """γ, held and then falling in a straight line to gamma_end."""
+        """γ, constant and then falling linearly to gamma_end."""
         if progress < self.gamma_held:
             return self.gamma
         fall = min((progress - self.gamma_held) / max(self.gamma_gone - self.gamma_held, 1e-9), 1)
@@ -116,28 +116,29 @@ class Recipe:
 # on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots do not come into use.
 PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0,
                minimum_sd=0.1)
-# First little smoothness, for it holds slots where they are, also one that two digits share; large maps, which grow,
-# for under them the features that q(y|x) starts with tell the maps apart, not the images; and a strong balance, which
-# fills slots, until those of one digit are merged.  Then smaller maps and much smoothness, for what is left to find is
-# the border between digits; and half of the balance.
+# At first: little smoothness, because it fixes slots where they are, even one that two digits share; large maps that
+# grow to full size, because the features that q(y|x) starts with would tell the maps apart and not the images; and a
+# strong balance, which fills slots, until those of one digit are merged.  Then: smaller maps and much smoothness, which
+# find the borders between digits; and half of the balance.
 FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, classifier_decay_from=0.6,
               unlabelled_batch=250, labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0,
               maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, merge_from=8, minimum_epoch=50_000,
               first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.125, first_beta=2.0,
               held=0.85, q_rate=0.01, dream=2.0, kl_warm_up=1.0, warm_start=True, labelled_share=True,
               joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
-# Images of few pixels, which a map blurs more: smaller maps at first; and fewer epochs, for they hold less to learn.
+# Small images, which a map blurs more: smaller maps at first, and fewer epochs, because there is less to learn.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, minimum_sd=0.0)
-# A table: t(x) adds noise; balance just strong enough that slots fill, the more the more slots there are
-# (`recipe_for`), for classes are rarely as frequent as the prior says; and a rate that rises, for wide tables diverge.
+# A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
+# (`recipe_for`), because classes are rarely as frequent as the prior says.  The learning rate
+# rises at first, because wide tables diverge otherwise.
 FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, learning_rate=1e-3, rate_warm_up=100,
                      minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 
 def recipe_for(name, image_shape, extra_classes, slots):
-    """The recipe of that name for images of shape (h, w), or for a table where that is None, and so many slots, of
-    which extra ones are there to be merged."""
+    """The recipe of that name for images of shape (h, w), or for a table if that is None, and for so many slots,
+    of which the extra ones are there to be merged."""
     if name != "fast":
         return RECIPES[name]
     if image_shape is None:
@@ -148,7 +149,7 @@ def recipe_for(name, image_shape, extra_classes, slots):
 
 
 def changed(recipe, changes):
-    """The recipe with the changes ["alpha=1", …] in it.  Raises ValueError where a setting is unknown or unfit."""
+    """The recipe with the changes ["alpha=1", …] in it.  Raises ValueError if a setting is unknown or invalid."""
     kinds = {field.name: field.type for field in fields(Recipe) if field.name != "name"}
     values = {}
     for change in changes:

@@ -1,7 +1,7 @@
 """What every setting may be, in one place.
 
-A field of `Model`, `Recipe` or `Job` has its kind where other classes have a type, and `check` holds
-it to that; the command line, --set and the estimator ask the same kinds.
+A field of `Model`, `Recipe` or `Job` is annotated with its kind instead of a type, and `check` enforces
+it.  The command line, --set and the estimator use the same kinds.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -10,14 +10,14 @@ from numbers import Integral, Real
 
 @dataclass(frozen=True)
 class Kind:
-    """Numbers of a type, int or float, from least to most; and, beside them or alone, some other values."""
+    """Numbers of a type, int or float, from least to most, or certain other values, or both."""
     number: type | None
     least: float = 0
     most: float = 0
     others: tuple = ()
 
     def __or__(self, other):
-        """The same and one more value."""
+        """This kind with one more value."""
         return replace(self, others=(*self.others, other))
 
     def __str__(self):
@@ -25,7 +25,7 @@ class Kind:
         return " or ".join([*(numbers if self.number else ()), *(str(other).lower() for other in self.others)])
 
     def __call__(self, value):
-        """The value, a number as one of Python's own.  Raises ValueError where it is not of this kind."""
+        """The value, numbers as Python's own.  Raises ValueError if it is not of this kind."""
         for other in self.others:
             if isinstance(value, type(other)) and value == other:
                 return other
@@ -51,7 +51,7 @@ def one_of(*others):
 
 
 def named(name, kind, value):
-    """kind(value), or a ValueError that begins with the name."""
+    """kind(value).  Raises ValueError, whose message begins with the name."""
     try:
         return kind(value)
     except ValueError as error:
@@ -59,14 +59,14 @@ def named(name, kind, value):
 
 
 def check(settings):
-    """Hold the fields of a dataclass to their kinds.  Raises ValueError, which names the field, where one is unfit."""
+    """Check the fields of a dataclass against their kinds.  Raises ValueError, which names the field."""
     for field in fields(settings):
         if isinstance(field.type, Kind):
             object.__setattr__(settings, field.name, named(field.name, field.type, getattr(settings, field.name)))
 
 
 def image_shape(shape, width):
-    """(h, w) of images of so many pixels.  Raises ValueError where it is none."""
+    """(h, w) of images with `width` pixels.  Raises ValueError if shape is none."""
     try:
         h, w = map(SIZE, shape)
         if h * w == width:

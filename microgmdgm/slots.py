@@ -1,17 +1,17 @@
 """One class, one slot: which slots of y are parts of one class, found without labels.
 
-Spare slots find classes that nobody labelled, but a class may fill several of them.  Two random maps of one image,
-t and t′, tell: where they put it into slots j and k as easily as twice into j, the two are one class.
+Spare slots find classes that nobody labelled, but a class may fill several of them.  Two random maps t and t′ of an
+image reveal it: if they put the image into slots j and k as easily as twice into j, the two are one class.
 
     P_jk = mean over x of q(y=j|tx) q(y=k|t′x), made symmetric      c_jk = P_jk / √(P_jj P_kk)
 
-c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So, again and again,
-the two slots of largest c become one, whose rows and columns of P are sums, until c is small.  A known class is never
-merged with another known one, and a new slot that is almost empty is dropped.  What is left says how many classes
-there are, and how frequent: p(y) becomes the root of its share of the examples, scaled to sum to 1, half way to equal
-shares, for at that time examples still lie in wrong slots, which p(y) should not keep there.
+c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So the two slots of
+largest c become one, whose rows and columns of P are sums, and this repeats until c is small.  Two known classes never
+merge, and a new slot that is almost empty is dropped.  The slots that are left say how many classes there are and how
+frequent: p(y) becomes the root of each share of the examples, scaled to sum to 1.  That is half way to equal shares,
+because at that time some examples still lie in wrong slots, and p(y) should not keep them there.
 
-A slot that is gone keeps its place in θ, where it is given nothing; `Trained.of` leaves it out.
+A slot that is gone keeps its place in θ but gets no probability; `Trained.of` leaves it out.
 """
 
 from dataclasses import dataclass, replace
@@ -28,8 +28,8 @@ NEVER = -60.0   # its logit
 
 @dataclass
 class Slots:
-    """What became of one run's slots: π, p(y) of each, a list (K,); the merges as [epoch, slot, into slot, c]; and the
-    largest c of two slots that were left apart: the smaller it is, the surer their number."""
+    """The slots of one run: π, p(y) of each, a list (K,); the merges as [epoch, slot, into slot, c]; and the largest c
+    of two slots that stayed apart: the smaller it is, the surer their number."""
     prior: list
     merges: list
     closest: float | None = None
@@ -72,7 +72,7 @@ def grouped(P, slots, known, threshold):
 
 
 def update(slots, P, *, known, least, threshold, epoch):
-    """Drop the new slots that hold less than a share of `least`, and merge those that are one class.
+    """Drop the new slots whose share is below `least`, and merge those that are one class.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     share = P.sum(axis=1)
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
@@ -83,8 +83,8 @@ def update(slots, P, *, known, least, threshold, epoch):
 
 
 def averages(groups, K):
-    """What makes one slot of a group in the output layer of q(y|x): the mean of the columns of its slots and, since q
-    of the group is the sum of theirs, log n more in its bias.     -> (K,K), for W (H,K) @ it, and (K,)"""
+    """How a group becomes one slot in the output layer of q(y|x): its column is the mean of the n columns and, since q
+    of the group is the sum of theirs, log n is added to its bias.     -> (K,K), for W (H,K) @ it, and (K,)"""
     mean, more = np.zeros((K, K), dtype=np.float32), np.full(K, NEVER, dtype=np.float32)
     for slot, group in groups.items():
         mean[group, slot], more[slot] = 1 / len(group), np.log(len(group))

@@ -1,4 +1,4 @@
-"""A trained model: what it predicts, and how it is kept in a file."""
+"""A trained model: its predictions, and its file."""
 
 from dataclasses import asdict, dataclass
 
@@ -21,8 +21,8 @@ ROWS = 1000  # examples at a time, so that memory stays bounded
 class Trained:
     """θ (P,) of a model, and how its X inputs lie in the data: x / white, and of its columns `pixels`.
     The first slots are the labelled classes, in order; the rest were found.
-    Where slots were merged, `merges` says which and `closest` how sure their number is, as in `slots.Slots`.
-    θ may lie on a GPU, which then computes; arrays come from the host and go back there."""
+    If slots were merged, `merges` says which and `closest` how sure their number is, as in `slots.Slots`.
+    θ may be on a GPU, which then computes; arguments and results are on the host."""
     model: Model
     theta: object
     pixels: np.ndarray
@@ -72,7 +72,7 @@ class Trained:
 
     def sample(self, n, y=None, seed=0):
         """n means of p(x|z), z ~ p(z|y), in the data's units.     y a slot, or slots (n,); drawn from
-        p(y) where it is None -> (n,width)"""
+        p(y) if it is None -> (n,width)"""
         rng = np.random.default_rng(seed)
         if y is None:
             y = rng.choice(self.model.K, n, p=np.array(self.model.prior) / sum(self.model.prior))
@@ -88,8 +88,8 @@ class Trained:
 
     def bound(self, x, seed=0, common=False):
         """L(x), exact over y and with one sample of z, in nats.  Eq. 10.     x (N,width) -> (N,)
-        With a common noise for all rows the bound of one does not depend on which others there are; a mean
-        over rows is then less exact."""
+        With the same noise for all rows, the bound of a row does not depend on the others, but a mean over rows
+        is less exact."""
         xp, rng, bounds = namespace(self.theta), np.random.default_rng(seed), []
         for part in self._parts(x, ROWS // self.model.K + 1):
             log_q, _ = log_q_y(self.params["q(y|x)"], part)
@@ -119,7 +119,7 @@ class Trained:
         return x
 
     def save(self, path, **others):
-        """Write the model, and other arrays beside it, as an .npz without pickle, whole or not at all."""
+        """Write the model and other arrays as an .npz without pickle, completely or not at all."""
         settings = {"format": FORMAT, "model": asdict(self.model), "width": self.width, "white": self.white,
                     "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape,
                     "merges": self.merges, "closest": self.closest}
@@ -127,7 +127,7 @@ class Trained:
 
 
 def load(path):
-    """The model that `Trained.save` wrote.  Raises ValueError where path holds none."""
+    """The model that `Trained.save` wrote.  Raises ValueError if path holds none."""
     trained, others = read(path)
     if others:
         raise ValueError(f"{path} holds more than a model: load it with SemiUnsupervisedClassifier.load")
@@ -135,7 +135,7 @@ def load(path):
 
 
 def read(path):
-    """The model in a file, and the other arrays in it, by name.  Raises ValueError where there is no model."""
+    """The model in a file, and the other arrays in it, by name.  Raises ValueError if it holds no model."""
     found, arrays = read_npz(path, "a model saved")
     check_format(path, found, FORMAT)
     try:

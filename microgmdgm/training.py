@@ -43,7 +43,7 @@ class State:
         return cls(theta, Adam.like(theta), rngs, [Slots(list(model.prior), []) for _ in rngs])
 
     def check(self, model, recipe, runs):
-        """Raises ValueError where it is not of so many runs of the model by the recipe."""
+        """Raises ValueError if it does not fit so many runs of the model under the recipe."""
         P, last = model.layout.size, Phase.at(model, recipe, self.epoch - 1).layout.size  # of what was trained last
         if not 0 <= self.epoch <= recipe.total_epochs or self.adam.t < 0:
             raise ValueError(f"its epoch must be from 0 to {recipe.total_epochs}, not {self.epoch}")
@@ -54,11 +54,11 @@ class State:
                              f"{self.adam.m.shape}")
 
     def moved(self, move):
-        """The same with its arrays put elsewhere, by to_host or the asarray of a library."""
+        """The State with its arrays moved, by to_host or the asarray of a library."""
         return replace(self, theta=move(self.theta), adam=Adam(move(self.adam.m), move(self.adam.v), self.adam.t))
 
     def trained(self, model, task):
-        """-> [Trained, …], a run each, with the slots that are left."""
+        """-> [Trained, …], one per run, with the slots that are left."""
         return [Trained.of(model, self.theta[r], slots, task) for r, slots in enumerate(self.slots)]
 
 
@@ -73,8 +73,8 @@ class Phase:
 
     @classmethod
     def at(cls, model, recipe, epoch):
-        """First q(y|x) alone, then the others while it is held, then the whole model, q(y|x) slowly: its gradient is
-        by then a thirtieth of what it was, and Adam would make steps of full size of that."""
+        """First q(y|x) alone, then the other networks while q(y|x) is held, then the whole model with q(y|x) slow: its
+        gradient is by then a thirtieth of what it was, which Adam would scale up to steps of full size."""
         q, every = model.layout.span("q(y|x)"), slice(None)
         others = slice(q.stop, None)
         if epoch < recipe.classifier_epochs:
@@ -84,10 +84,10 @@ class Phase:
         return cls(recipe.held_until, objectives.joint, model.layout, every, ((q, recipe.q_rate), (others, 1)))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # `check_finite` says it, once
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # `check_finite` reports it, once
 def run_epoch(state, model, recipe, task):
     """One epoch of steps, in place; each phase begins with a fresh Adam.
-    -> {term: its mean over the steps (R,)}, on the host: a GPU is asked once an epoch, for each answer costs a wait.
+    -> {term: its mean over the steps (R,)}, on the host; they are read once an epoch, since a read waits for the GPU.
     Raises Diverged."""
     xp, phase = namespace(state.theta), Phase.at(model, recipe, state.epoch)
     theta, now = state.theta[:, phase.part], replace(model, prior=tuple(tuple(each.prior) for each in state.slots))
@@ -120,7 +120,7 @@ def run_epoch(state, model, recipe, task):
 
 
 def merge_slots(state, model, recipe, task):
-    """Merge the slots of each run that are parts of one class, in place: in q(y|x), which alone is trained yet."""
+    """Merge the slots of each run that are parts of one class, in place, in q(y|x): nothing else is trained yet."""
     phase, U = Phase.at(model, recipe, state.epoch - 1), epoch_size(recipe, task)[0]
     layers, P = phase.layout.views(state.theta[:, phase.part])["q(y|x)"], 0
     steps = [recipe.at(state.epoch - 1)] * math.ceil(ROWS / U)
@@ -140,14 +140,14 @@ def merge_slots(state, model, recipe, task):
 
 
 def labelled_share(task):
-    """How many labelled examples there are for each unlabelled one, the weight of the mean of L(x,y) in the sums of
-    Eq. 2, or 1 where all are labelled."""
+    """Labelled examples per unlabelled one, which is the weight of the mean of L(x,y) in the sums of Eq. 2; 1 if all
+    are labelled."""
     return task.labelled.shape[1] / task.unlabelled.shape[1] if task.unlabelled.shape[1] else 1.0
 
 
 def warm_start(theta, model, task):
-    """What q(y|x) has learnt first is of use to q(z|x,y), too: it takes over its first layer.  And p(x|z) begins at
-    the mean of x (and its variance), whatever z is, by its output biases.     θ (R,P), in place"""
+    """Start q(z|x,y) with the first layer of q(y|x), whose features help it too, and p(x|z) at the mean of x (and its
+    variance) for every z, by its output biases.     θ (R,P), in place"""
     params, xp = model.layout.views(theta), namespace(theta)
     W, b, *_ = params["q(y|x)"]
     Wx, _, bx, *_ = params["q(z|x,y)"]
@@ -162,7 +162,7 @@ def warm_start(theta, model, task):
 
 
 def schedule(recipe, task, epoch):
-    """The Step of each minibatch of the epoch after `epoch` others; nothing unlabelled, no invariance."""
+    """The Step of each minibatch of the epoch after `epoch` others; γ = 0 if no example is unlabelled."""
     U, _, n = epoch_size(recipe, task, epoch >= recipe.classifier_epochs)
     steps = [recipe.at(epoch, i / n) for i in range(n)]
     return steps if U else [replace(step, gamma=0.0) for step in steps]
@@ -182,14 +182,14 @@ def objective_of(objective, model, recipe, task, step, batch):
 
 
 def check_finite(values, place):
-    """Raises Diverged, with the place and what to try, where an objective (R,) is NaN or infinite."""
+    """Raises Diverged, with the place and what to try, if an objective (R,) is NaN or infinite."""
     if not np.isfinite(values).all():
         raise Diverged(f"the bound became {values[~np.isfinite(values)][0]} in {place}: "
                        "try a smaller learning rate, gradient clipping, or fewer hidden layers")
 
 
 def train(model, recipe, task, rngs, state=None):
-    """Train one run a generator in rngs, from the start or from a State in host memory; yields (state, terms) after
+    """Train one run per generator in rngs, from the start or from a State in host memory; yields (state, terms) after
     each epoch: first the classifier epochs, on q(y|x) alone, then those on the whole model.
     Raises Diverged when the objective becomes NaN or infinite, ValueError for the State of another model."""
     keep_freed_memory()
@@ -217,9 +217,9 @@ def prepare(model, recipe, data, seeds, *, labelled_classes, labels_per_class, e
 def fit(model, recipe, data, seeds=(0,), *, watch=lambda epoch, terms, models: None, start=None,
         keep=lambda state: None, **settings):
     """Train the model "gm-dgm" or "m2" once a seed.     -> [Trained, …]
-    settings: labelled_classes, labels_per_class and what else `prepare` takes.  After each epoch it calls
-    watch(epoch, terms, models), with the means of the terms by run, {name: (R,)}, and the models as they then are.
-    Then keep(state) is called with what the epoch changed; such a State, in host memory, is where a later call goes on.
+    settings: labelled_classes, labels_per_class and the other arguments of `prepare`.  After each epoch it calls
+    watch(epoch, terms, models), with the means of the terms by run, {name: (R,)}, and the present models, and then
+    keep(state), with everything that the epoch changed; given as `start`, in host memory, a later call continues there.
     Raises ValueError as `prepare`, Diverged as `train`."""
     model, task, rngs = prepare(model, recipe, data, seeds, **settings)
     last = start
