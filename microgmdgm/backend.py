@@ -13,7 +13,7 @@ import numpy as np
 
 def namespace(x):
     """The array library of x: numpy, cupy, array_api_strict, or autograd.numpy for a traced x.
-    Raises TypeError where x is not an array."""
+    Raises TypeError if x is not an array."""
     if hasattr(x, "__array_namespace__"):
         return x.__array_namespace__()
     if type(x).__module__.startswith("cupy"):  # its arrays do not name their library
@@ -23,7 +23,7 @@ def namespace(x):
 
 
 def gpu():
-    """CuPy, ready to use.  Raises ValueError with what to install where there is none."""
+    """CuPy, ready to use.  Raises ValueError, which says what to install, if there is none."""
     try:
         import cupy
     except ImportError:
@@ -46,8 +46,8 @@ def to_host(x):
 
 
 def generator(rng, xp):
-    """What draws a run's noise where xp computes: rng itself, or a Generator of CuPy's, seeded by rng's next number
-    and of a fixed size, on which its numbers depend."""
+    """The generator of a run's noise on the device of xp: rng itself, or a Generator of CuPy, seeded by rng's next
+    number and of a fixed size, since its numbers depend on the size."""
     if xp is np:
         return rng
     return xp.random.Generator(xp.random.Philox4x3210(int(rng.integers(2**32)), size=2**15))
@@ -60,7 +60,7 @@ def constant(values, xp, dtype, f=np.asarray):
 
 
 def fused(function):
-    """A function of element-by-element arithmetic, which on a GPU is one kernel, made of the same lines."""
+    """A function of element-by-element arithmetic; on a GPU the same lines become one kernel."""
     @cache
     def kernel(cupy):
         return cupy.fuse(function)

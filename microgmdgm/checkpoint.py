@@ -13,8 +13,8 @@ FORMAT = 2
 
 
 def save(path, state, settings, history=()):
-    """Write a State in host memory, the settings of its run and, if it is kept nowhere else, what each epoch gave,
-    completely or not at all.  Raises OSError."""
+    """Write a State in host memory, the settings of its run and, if they are kept nowhere else, the figures of each
+    epoch, completely or not at all.  Raises OSError."""
     write_npz(path, {"format": FORMAT, "run": settings, "t": state.adam.t, "epoch": state.epoch,
                      "seconds": state.seconds, "history": [*history],
                      "slots": [asdict(slots) for slots in state.slots],
@@ -49,7 +49,7 @@ def load(path, settings):
 
 
 def history(path):
-    """What each epoch of a checkpoint gave."""
+    """The figures of each epoch in a checkpoint."""
     return read_npz(path, "a checkpoint written")[0]["history"]
 
 

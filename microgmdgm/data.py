@@ -25,11 +25,11 @@ ENVIRONMENT = "MICROGMDGM_DATA"
 
 @dataclass(frozen=True)
 class IdxSet:
-    """A data set of images and their classes in four IDX files, known by what they hold."""
+    """A data set of images and their classes in four IDX files, identified by their content."""
     title: str
     files: dict         # name: SHA-256 of the file, and of the gzipped one as the mirrors serve it
-    mirrors: tuple      # addresses, to be followed by the name of a gzipped file
-    classes: tuple = ()  # their names, where they are not called 0, 1, …
+    mirrors: tuple      # addresses, without the name of the gzipped file
+    classes: tuple = ()  # their names, if not 0, 1, …
 
 
 SETS = {
@@ -62,7 +62,7 @@ NAMES = (*(name for known in SETS for name in (known, f"{known}-validation")), "
 
 
 class DataError(ValueError):
-    """Data that cannot be had or is not what it should be."""
+    """Data that is not available or not valid."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Data:
     y_test: np.ndarray
     image_shape: tuple | None
     white: float = 255.0  # for a Bernoulli likelihood the largest value that x can take: x / white lies in [0, 1]
-    classes: tuple = ()   # the names of the classes, where they are not called 0, 1, …
+    classes: tuple = ()   # the names of the classes, if not 0, 1, …
 
     @property
     def C(self):
@@ -100,8 +100,8 @@ class Data:
 
 
 def load(dataset, data_dir=None, progressbar=False):
-    """The data set "mnist" or "fashion-mnist", either with "-validation" behind it, "digits", or the path of an .npz.
-    Raises DataError where it cannot be had."""
+    """The data set "mnist" or "fashion-mnist", either with "-validation" appended, "digits", or the path of an .npz.
+    Raises DataError if it is not available."""
     if str(dataset).endswith(".npz"):
         return npz(dataset)
     if dataset == "digits":
@@ -134,7 +134,7 @@ def idx(dataset, data_dir=None, progressbar=False):
 
 
 def validation(data, N=10_000):
-    """The same with the last N training examples in the place of the test set, to choose settings by."""
+    """The data with the last N training examples as the test set, to choose settings by."""
     return replace(data, name=f"{data.name}-validation", x_train=data.x_train[:-N], y_train=data.y_train[:-N],
                    x_test=data.x_train[-N:], y_test=data.y_train[-N:])
 
@@ -172,7 +172,7 @@ def npz(path):
 
 
 def image_shape_in(arrays, width, path):
-    """image_shape (h, w) of the arrays read from path, None where there is none.  Raises DataError."""
+    """image_shape (h, w) of the arrays read from path, None if there is none.  Raises DataError."""
     try:
         return settings.image_shape(arrays["image_shape"], width) if "image_shape" in arrays else None
     except ValueError as error:
@@ -195,7 +195,7 @@ def parse_idx(content, name):
 
 
 def _read(folder, dataset, file):
-    """The verified content of one file of a data set, gzipped or not, in a folder or in one by its name below."""
+    """The verified content of one file of a data set, gzipped or not, in a folder or its subfolder DATASET."""
     below = folder / dataset
     here = below if below.is_dir() else folder
     for path in (here / file, here / f"{file}.gz"):
@@ -239,7 +239,7 @@ def _download(dataset, file, progressbar):
                                   path=cache, progressbar=progressbar)
             return _verify(Path(path), dataset, file)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
-            terse = type(error).__module__.startswith("requests")  # whose messages fill a page
+            terse = type(error).__module__.startswith("requests")  # their messages fill a page
             errors.append(f"{mirror}: {type(error).__name__ if terse else str(error).splitlines()[0]}")
     raise DataError(f"{known.title} is neither in {cache} nor can it be downloaded ({'; '.join(errors)}); put the "
                     f"four files into a folder and name it with --data-dir or {ENVIRONMENT}, or use --dataset digits")
@@ -248,7 +248,7 @@ def _download(dataset, file, progressbar):
 def hide_labels(y, labelled_classes, labels_per_class, rng):
     """Which examples keep their label: (indices (L,), slots (L,)), `labels_per_class` of each labelled
     class at random, or all where it is None.  The i-th labelled class has slot i.
-    Raises ValueError where there are too few."""
+    Raises ValueError if there are too few."""
     if labels_per_class is None and len(labelled_classes):
         keep = [np.flatnonzero(y == label) for label in labelled_classes]
         return np.concatenate(keep), np.repeat(np.arange(len(keep)), [len(k) for k in keep])

@@ -1,4 +1,4 @@
-"""The options of run_mnist.py: what they are, what they must be, and the recipe that they ask for."""
+"""The options of run_mnist.py, their checks, and the recipe that they ask for."""
 
 import argparse
 import shlex
@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def of(kind):
-    """What argparse calls a type, for a kind of setting."""
+    """The type, in the sense of argparse, of a kind of setting."""
     def parse(text):
         try:
             return kind.parse(text)
@@ -27,7 +27,7 @@ def of(kind):
 
 
 def parser():
-    """All options with their defaults; one that was not given and has no default is absent."""
+    """All options with their defaults; an option without either is absent."""
     made = Parser(description="Train GM-DGM or M2 where some classes have a few labels and others none, "
                                 "score it by the paper's protocol, and set the paper's Table 1 beside it.",
                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -87,12 +87,12 @@ def parser():
 
 
 def parse(arguments):
-    """The options of a command line, checked as far as that goes without the data; exits with code 2 where one is
-    unfit.     -> argparse.Namespace"""
+    """The options of a command line, after all checks that need no data; exits with code 2 if one is
+    invalid.     -> argparse.Namespace"""
     made = parser()
     asked = made.parse_args(arguments)
     asked.command = shlex.join(["python", "run_mnist.py", *(sys.argv[1:] if arguments is None else arguments)])
-    asked.fallback = False  # whether digits take the place of MNIST: command.find_data says
+    asked.fallback = False  # whether digits replace MNIST: command.find_data decides
     given = {name for name, value in vars(asked).items()
              if name not in ("command", "fallback") and value != made.get_default(name)}
     foreign = sorted(given - {"resume", "data_dir", "jobs", "dask", "quiet"})
@@ -111,7 +111,7 @@ def parse(arguments):
 
 
 def fill(asked, data):
-    """Check the options that depend on the data, and give a value to those left out.  Raises ValueError."""
+    """Check the options that depend on the data, and fill in the missing ones.  Raises ValueError."""
     classes = asked.labelled_classes
     unknown = [c for c in classes if not 0 <= c < data.C]
     if unknown:

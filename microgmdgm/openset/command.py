@@ -43,12 +43,12 @@ ELSEWHERE = ("table1", "runs", "labelled_classes", "labels_per_class", "set", "j
              "fallback")  # options that only the paper's experiment has
 
 SCORES = ("accuracy", "accuracy_labelled_rows", "accuracy_unlabelled_classes", "precision_new", "recall_new",
-          "auroc_new", "nmi")  # what the report shows where there is a truth
+          "auroc_new", "nmi")  # what the report shows if there is a truth
 
 
 @dataclass(frozen=True)
 class Own:
-    """What a file of one's own holds."""
+    """The content of a file of one's own."""
     name: str
     x: np.ndarray
     y: np.ndarray
@@ -68,8 +68,8 @@ def holds(path):
 
 
 def read(path, label=None):
-    """The arrays in an .npz of one's own, or in a table with a column named `label`.  Raises DataError where one is
-    missing or not known; their contents are checked by the estimator."""
+    """The arrays in an .npz of one's own, or in a table with a column named `label`.  Raises DataError if one is
+    missing or unknown; the estimator checks their contents."""
     if str(path).endswith(".csv"):
         x, y, names = tables.read(path, label or "label")
         return Own(Path(path).stem, x, y, None, None, None, names)
@@ -116,7 +116,7 @@ def classifier(asked, own):
 
 
 def run(asked):
-    """Train on the data that the options name, or go on with the run in the folder of --resume, and write all files
+    """Train on the data that the options name, or resume the run in the folder of --resume, and write all files
     into its folder.  Raises ValueError, OSError, MemoryError, Diverged.     -> the exit code"""
     out = Path(asked.resume) if asked.resume else None
     asked = again(out, asked) if out else asked
@@ -141,7 +141,7 @@ def run(asked):
     except OSError as error:
         raise OSError(f"{error}; make room and go on with --resume {out}") from None
     except ValueError:
-        if fresh and not (out / "checkpoint.npz").exists():  # nothing was learnt: nothing is kept
+        if fresh and not (out / "checkpoint.npz").exists():  # nothing was learnt, so nothing is kept
             (out / CONFIG).unlink()
             for folder in made:
                 folder.rmdir()
@@ -152,7 +152,7 @@ def run(asked):
 
 
 def again(out, now):
-    """The options of the run in a folder, which its command holds, with the --quiet of now.  Raises ValueError."""
+    """The options of the run in a folder, parsed from its command, with the present --quiet.  Raises ValueError."""
     try:
         found = json.loads((out / CONFIG).read_text(encoding="utf-8"))
         asked = options.parse(shlex.split(found["command"])[2:])
@@ -166,7 +166,7 @@ def again(out, now):
 
 
 def _write(out, asked, own, model):
-    """Write all that a trained model gives."""
+    """Write all results of a trained model."""
     with whole(out / "metrics.jsonl") as file:
         file.writelines((json.dumps({"epoch": epoch, **terms}) + "\n").encode()
                         for epoch, terms in enumerate(model.history_, start=1))
@@ -204,7 +204,7 @@ def write_report(out, asked, own, model, rows, truth):
 
 
 def page(own, model, report, summary, images):
-    """report.html: what lies in each slot, which may be one class, how sure the whole is.     -> text"""
+    """report.html: what lies in each slot, which slots may be one class, and how sure all of it is.     -> text"""
     overall, known = report.whole, ", ".join(map(str, model.known_classes_))
     parts = [
         f"<h1>{html.escape(own.name)}: what was found</h1>",
@@ -247,7 +247,7 @@ def _row(slot, report):
 
 
 def _fit(model, own, path):
-    """Train, with a checkpoint at path; what it says on the way goes to standard error, a line a warning."""
+    """Train, with a checkpoint at path; progress and warnings go to standard error, one line each."""
     with redirect_stdout(sys.stderr), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
         model.fit(own.x, own.y, checkpoint=path)
@@ -263,7 +263,7 @@ def known_accuracy(model, x, truth):
 
 
 def write_predictions(path, model, x):
-    """row,label,probability,entropy,known_or_new, a line a row of x, whole or not at all."""
+    """row,label,probability,entropy,known_or_new, one line per row of x, completely or not at all."""
     q = model.predict_proba(x)
     found, entropy = q.argmax(axis=1), entropies(q)
     with whole(path) as file:

@@ -1,4 +1,4 @@
-"""A table in a text file (.csv): a line of column names, then a line a row, in UTF-8.
+"""A table in a text file (.csv) in UTF-8: a line of column names, then one line per row.
 
 Cells are separated by commas, semicolons or tabs, and in double quotes where they hold such a mark.  One column has
 the labels, as text; all others have numbers.
@@ -13,11 +13,11 @@ import numpy as np
 from ..data import DataError
 from ..sklearn.labels import NONE
 
-MARKS = ",;\t"  # between cells: that which the line of names has most of
+MARKS = ",;\t"  # between cells: the one that is most frequent in the line of names
 
 
 def read(path, label):
-    """The columns but the one named `label`, that one, and the names of the former.
+    """The columns except `label`, the column `label`, and the names of the former.
     -> x (N,width), y (N,) texts, names (width,).  Raises DataError that names the line and the column."""
     numbers, y = array("d"), []
     try:
@@ -43,7 +43,7 @@ def read(path, label):
 
 
 def _names(path, names, label):
-    """The names of the columns but `label`, and its place.  Raises DataError."""
+    """The names of the columns except `label`, and its place.  Raises DataError."""
     names = [name.strip() for name in names]
     if label not in names:
         raise DataError(f"{path} has no column {label!r}: name the one with the labels by --label-column; its first "
@@ -61,7 +61,7 @@ def _names(path, names, label):
 
 
 def _number(cell, name, where):
-    """Raises DataError where the cell holds none."""
+    """Raises DataError if the cell holds none."""
     try:
         number = float(cell)
     except ValueError:

@@ -33,8 +33,8 @@ from .tables import Columns, View, refuse_text
 
 MINIMUM_SD = 1e-6  # of a column as the model sees it: less is rounding
 SAMPLES = 8        # of z, for the bound of score_samples
-AUTO = 5           # new classes, and as many further slots, where their number is to be found
-SMALL = 5_000      # rows: fewer get smaller networks
+AUTO = 5           # new classes, and as many extra slots, if their number is to be found
+SMALL = 5_000      # rows: with fewer the networks are smaller
 CHANGES = ("epochs", "classifier_epochs", "learning_rate", "alpha", "gamma", "beta", "adversarial_length", "sum_over_y",
            "samples")  # in the recipe
 KINDS = {"n_new_classes": settings.SLOTS | "auto", "extra_classes": settings.SLOTS, "model": settings.MODEL,
@@ -65,7 +65,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
     likelihood : "auto", "bernoulli" or "gaussian", default="auto"
         p(x|z).  "auto" decides by what the columns hold (`microgmdgm.sklearn.tables`).
     image_shape : (h, w), optional
-        Given where a row of X is an image of h·w pixels.
+        For images: a row of X is an image of h·w pixels.
     augment : "auto" or bool, default="auto"
         Whether q(y|x) is trained on randomly changed rows, affine maps of images or noise on tables, as the recipe
         says ("auto", True), or on the rows themselves (False).
@@ -79,23 +79,23 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
     random_state : int, RandomState or None, default=None
     device : "cpu" or "gpu", default="cpu"
     verbose : int, default=0
-        1 prints a line an epoch.
+        1 prints one line per epoch.
 
     Attributes
     ----------
     classes_ : array of shape (n_slots,)
         known_classes_, then new_classes_: new-0, new-1, … among strings, the next free ones among numbers.
     transduction_ : array of shape (n_rows,)
-        A label for every row of X, the given one where there was one.
+        A label for every row of X, the given one if there was one.
     trained_ : microgmdgm.Trained
-        The model, of what columns_ make of X.
+        The model, trained on X as columns_ transform it.
     columns_, likelihood_, recipe_ :
         What the columns hold, p(x|z), and the recipe as it was used.
     history_ : list of dict
         The terms of the objective in each epoch, in nats; n_iter_ is their number.
     merges_ : list of (epoch, slot, into slot, c)
-        Which slots of those that training started with were found to be one class, and how easily random maps mix the
-        two, c; closest_, the largest c of two that are left: the smaller, the surer their number.
+        Which slots were merged as parts of one class, and c, how easily random maps mix the two; closest_ is the
+        largest c of two slots that are left: the smaller, the surer their number.
     monitor_ : dict
         The collapse monitor on X (`microgmdgm.evaluation.monitor`).
     n_features_in_, feature_names_in_ :
@@ -150,7 +150,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.verbose = verbose
 
     def fit(self, X, y, *, checkpoint=None):
-        """Train on X (N,width) and labels y (N,), where there is none −1, NaN, None, pd.NA or an empty text.
+        """Train on X (N,width) and labels y (N,), −1, NaN, None, pd.NA or an empty text for a row without one.
         checkpoint is the path of a file that each epoch writes, and from which a fit of the same X, y and parameters
         goes on as if it had not been interrupted.
         Raises ValueError for what cannot be learnt from, Diverged as `train` does; warns where y has no
@@ -186,7 +186,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         return slots
 
     def _spare(self):
-        """Slots for new classes, and further ones."""
+        """The numbers of slots for new classes, and of extra ones."""
         return (AUTO, AUTO) if self.n_new_classes == "auto" else (self.n_new_classes, self.extra_classes)
 
     def _name_slots(self, K):
@@ -195,7 +195,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.classes_ = np.concatenate([part for part in (self.known_classes_, self.new_classes_) if len(part)])
 
     def _train(self, X, slots, path):
-        """Set trained_, history_ and n_iter_; keep each epoch in a checkpoint at path, where that is given."""
+        """Set trained_, history_ and n_iter_; keep each epoch in a checkpoint at path, if that is given."""
         xp = gpu() if self.device == "gpu" else np
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         view = X if self.columns_.plain else View(X, self.columns_)
@@ -268,7 +268,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         return self.columns_.inverse(h), self.classes_[slots]
 
     def save(self, path):
-        """Write the fitted estimator as an .npz without pickle, whole or not at all."""
+        """Write the fitted estimator as an .npz without pickle, completely or not at all."""
         check_is_fitted(self)
         params = self.get_params()
         params["prior"] = params["prior"] if isinstance(params["prior"], str) else list(map(float, params["prior"]))
@@ -288,7 +288,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
 
     @classmethod
     def load(cls, path):
-        """The estimator that `save` wrote.  Raises ValueError where path holds none."""
+        """The estimator that `save` wrote.  Raises ValueError if path holds none."""
         trained, extra = read(path)
         if "estimator" not in extra:
             raise ValueError(f"{path} holds a model but no estimator: use microgmdgm.load")
@@ -319,7 +319,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         return self
 
     def _check_settings(self):
-        """Raises ValueError where a parameter is not of its kind, or does not go with another."""
+        """Raises ValueError if a parameter is not of its kind, or contradicts another."""
         for name, kind in KINDS.items():
             value = getattr(self, name)
             if not (isinstance(value, Recipe) if name == "recipe" else name == "prior" and np.ndim(value)):
@@ -345,7 +345,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         return {"Z": Z, "H": H, "hidden_layers": int(self.hidden_layers), "likelihood": self.likelihood_}
 
     def _prior(self, slots):
-        """p(y) of each slot, a tuple.  Raises ValueError where a given one does not fit."""
+        """p(y) of each slot, a tuple.  Raises ValueError if a given one does not fit."""
         known, new = len(self.known_classes_), len(self.new_classes_)
         if not isinstance(self.prior, str):
             prior = tuple(map(float, self.prior))
@@ -365,15 +365,15 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         return validate_data(self, X, reset=False)
 
     def _by_rows(self, method, X, **options):
-        """A method of `Trained` on X, few rows at a time, in float64, so that a row's result does not depend
-        on its neighbours."""
+        """A method of `Trained` on X, a few rows at a time, in float64, so that the result of a row does not
+        depend on the others."""
         trained = replace(self.trained_, theta=self.trained_.theta.astype(np.float64))
         return np.concatenate([getattr(trained, method)(self.columns_.rows(X[i:i + ROWS]), **options)
                                for i in range(0, len(X), ROWS)])
 
 
 def _digest(x, slots):
-    """The first 16 hexadecimal digits of the SHA-256 of what is learnt from."""
+    """The first 16 hexadecimal digits of the SHA-256 of the training data."""
     digest = hashlib.sha256(np.ascontiguousarray(slots))
     for block in blocks(x):
         digest.update(np.ascontiguousarray(block))
@@ -381,5 +381,5 @@ def _digest(x, slots):
 
 
 def _number(value):
-    """A NumPy number as JSON has it."""
+    """A NumPy number in a type that JSON keeps."""
     return value.item()
