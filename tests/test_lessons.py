@@ -35,6 +35,15 @@ def prose(source):
     return "\n\n".join(cell.source for cell in jupytext.read(source).cells if cell.cell_type == "markdown")
 
 
+def exercises(source):
+    """{the name that is asked for: (the cell to be filled in, the cells that check it, a solution)}"""
+    order = [cell for cell in code(source) if cell in code(source, "exercise") + code(source, "check")]
+    starts = [i for i, cell in enumerate(order) if cell in code(source, "exercise")]
+    solutions = re.findall(r"A solution</summary>\s+```python\n(.*?)```", prose(source), re.DOTALL)
+    return {re.match(r"(\w+) = None", order[i])[1]: (order[i], order[i + 1:end], solution)
+            for i, end, solution in zip(starts, starts[1:] + [len(order)], solutions, strict=True)}
+
+
 def test_there_are_lessons():
     assert list(LESSONS) == sorted(LESSONS) and LESSONS.keys() >= {f"{n:02}" for n in range(1, 12)}
 
@@ -77,10 +86,11 @@ def test_a_lesson_has_all_its_parts(source):
     text = prose(source)
     assert text.index("# [![Open in Colab]"[2:]) < text.index(f"# {int(source.name[:2])}. ") < text.index("**Claim.**") \
         < text.index("## Exercise") < text.index("A solution") < text.index("## Questions")
-    questions, answers = text[text.index("## Questions"):], text.count("<details>") - 1
+    questions, answers = text[text.index("## Questions"):], text.count("<details>") - len(exercises(source))
     assert len(re.findall(r"^\*\*\d\.\*\*", questions, re.MULTILINE)) == answers and answers in (2, 3)
     assert text.count("<details>") == text.count("</details>")
-    assert [len(code(source, tag)) for tag in ("install", "setup", "exercise")] == [1, 1, 1] and code(source, "check")
+    assert [len(code(source, tag)) for tag in ("install", "setup")] == [1, 1]
+    assert exercises(source) and all(checks for _, checks, _ in exercises(source).values())
 
 
 @lesson
@@ -112,25 +122,24 @@ def test_the_map_names_every_lesson():
     assert [path.name for path in LESSONS.values() if f"({path.stem}.ipynb)" not in readme] == []
 
 
-def verdict(source, answer, capsys):
-    """What the check cells print for an answer: Python that replaces the exercise cell."""
-    cells = jupytext.read(source).cells
-    place = next(i for i, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", []))
+def verdict(source, name, answer, capsys):
+    """What the check cells of the exercise `name` print for an answer: Python that replaces its cell."""
     names = {}
-    for cell in code(source, "setup") + [cells[place].source if answer is None else answer] + code(source, "check"):
+    for cell in code(source, "setup") + [answer] + exercises(source)[name][1]:
         exec(cell, names)
     return capsys.readouterr().out.strip().splitlines()[-1]
 
 
 @lesson
-def test_the_exercise_as_committed_is_not_answered_yet(source, capsys):
-    assert verdict(source, None, capsys).startswith("Not answered yet")
+def test_the_exercises_as_committed_are_not_answered_yet(source, capsys):
+    for name, (cell, *_) in exercises(source).items():
+        assert verdict(source, name, cell, capsys).startswith("Not answered yet")
 
 
 @lesson
-def test_the_solution_is_right(source, capsys):
-    solution = re.search(r"A solution</summary>\s+```python\n(.*?)```", prose(source), re.DOTALL).group(1)
-    assert verdict(source, solution, capsys).startswith("Right")
+def test_the_solutions_are_right(source, capsys):
+    for name, (*_, solution) in exercises(source).items():
+        assert verdict(source, name, solution, capsys).startswith("Right")
 
 
 WRONG = [  # lesson, a plausible wrong answer, what the check must say of it
@@ -214,6 +223,20 @@ WRONG = [  # lesson, a plausible wrong answer, what the check must say of it
         ("(len(q) * mean * np.log(len(q) * mean / prior)).sum()", "no distribution"),
         ("(mean * np.log2(mean / prior)).sum()", "bits"), ("mean * np.log(mean / prior)", "one number"),
         ("0.123", "the mean answer"))],
+    *[("10", "def next_pair(P, known):\n K, d = len(P), np.diag(P)\n c = P / np.sqrt(np.outer(d, d))\n"
+             f" {lines}\n j, k = np.unravel_index(np.triu(c, 1).argmax(), c.shape)\n return {value}", said)
+      for lines, value, said in (
+        ("pass", "j, k, c[j, k]", "known classes never merge"),
+        ("c[:known] = c[:, :known] = 0", "j, k, c[j, k]", "part of a known class"),
+        ("c = P.copy(); c[:known, :known] = 0", "j, k, c[j, k]", "largest P"),
+        ("c = P / np.outer(d, d); c[:known, :known] = 0", "j, k, c[j, k]", "the root"),
+        ("c = P / np.sqrt(np.outer(P.sum(1), P.sum(1))); c[:known, :known] = 0", "j, k, c[j, k]", "shares of the slots"),
+        ("c[:known, :known] = 0", "j, k, P[j, k]", "is P, not c"),
+        ("c[:known, :known] = 0", "j, k, c[j, k]**2", "square"),
+        ("c[:known, :known] = 0", "k, j, c[j, k]", "the lower one"),
+        ("c[:known, :known] = 0", "*np.unravel_index(c.argmax(), c.shape), 1.0", "with itself"),
+        ("c[:known, :known] = 0", "j, k", "three numbers"),
+        ("c[:known, :known] = 0", "j, k, 0.123", "the largest allowed"))],
     ("11", "def softplus(l): return np.maximum(l, 0) + np.log1p(np.exp(-np.abs(l)))", "under array_api_strict"),
     ("11", "def softplus(l): return namespace(l).log1p(namespace(l).exp(l))", "at the ends"),
     ("11", "def softplus(l): return namespace(l).exp(l)", "under NumPy already"),
@@ -226,5 +249,5 @@ WRONG = [  # lesson, a plausible wrong answer, what the check must say of it
 
 @pytest.mark.parametrize("number, answer, said", WRONG, ids=[f"{number}-{said}" for number, _, said in WRONG])
 def test_a_wrong_answer_is_told_why(number, answer, said, capsys):
-    found = verdict(LESSONS[number], answer, capsys)
+    found = verdict(LESSONS[number], re.match(r"def (\w+)", answer)[1], answer, capsys)
     assert found.startswith("Wrong") and said.lower() in found.lower(), found
