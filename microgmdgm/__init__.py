@@ -2,7 +2,8 @@
 
 Willetts, Roberts and Holmes (2018), Semi-unsupervised Learning with Deep Generative Models.
 Reading order, the paper first: backend, parameters, layers, distributions, models, marginal,
-invariance, objectives, adam.  Learning: recipes, data, augmentation, batches, trained, training.
+invariance, objectives, adam.  Learning: recipes, data, augmentation, noise, batches, slots,
+trained, training.
 Rooms of their own: `experiment`, `sklearn`, `openset`.  `import microgmdgm` needs NumPy alone.
 """
 

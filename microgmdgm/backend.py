@@ -4,7 +4,6 @@ The mathematics never names a library: it asks its arguments (`namespace`), so t
 program runs on NumPy, on CuPy, and under autograd's tracer.  Only this file knows CuPy.
 """
 
-import ctypes
 import platform
 from functools import cache, wraps
 
@@ -22,45 +21,9 @@ def namespace(x):
     raise TypeError(f"expected an array of NumPy or CuPy, not {type(x).__name__}: try numpy.asarray(x)")
 
 
-def gpu():
-    """CuPy, ready to use.  Raises ValueError, which says what to install, if there is none."""
-    try:
-        import cupy
-    except ImportError:
-        raise ValueError("--gpu needs CuPy, which is not installed: in the project's folder, "
-                         "pip install -e '.[gpu]' (CUDA 13) or '.[gpu12]' (CUDA 12), or leave out --gpu") from None
-    if not cupy.cuda.is_available():
-        raise ValueError("--gpu needs an NVIDIA GPU with its driver, and CuPy finds none: "
-                         "leave out --gpu to run on the CPU")
-    try:
-        to_host(cupy.ones((2, 2)) @ cupy.ones((2, 2)) + 1)  # needs cuBLAS and CUDA's compiler, which may be missing
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ValueError(f"--gpu: CuPy finds a GPU but cannot compute on it ({str(error).splitlines()[0]}): "
-                         "install it as README says, or leave out --gpu") from None
-    return cupy
-
-
-def to_host(x):
-    """x as a NumPy array."""
-    return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
-
-
-def generator(rng, xp):
-    """The generator of a run's noise on the device of xp: rng itself, or a Generator of CuPy, seeded by rng's next
-    number and of a fixed size, since its numbers depend on the size."""
-    if xp is np:
-        return rng
-    return xp.random.Generator(xp.random.Philox4x3210(int(rng.integers(2**32)), size=2**15))
-
-
-@cache
-def constant(values, xp, dtype, f=np.asarray):
-    """f of the numbers in a tuple as an array of xp, sent to a GPU once."""
-    return xp.asarray(f(values), dtype=dtype)
-
-
 def fused(function):
-    """A function of element-by-element arithmetic; on a GPU the same lines become one kernel."""
+    """A function of element-by-element arithmetic, with at most one sum over an axis at its end; on a GPU the same
+    lines become one kernel.  A number among the arguments may meet arrays alone: two numbers would be int8 there."""
     @cache
     def kernel(cupy):
         return cupy.fuse(function)
@@ -72,6 +35,51 @@ def fused(function):
     return call
 
 
+@fused
+def one_more(a):
+    return a + 1
+
+
+def gpu():
+    """CuPy, ready to use.  Raises ValueError, which says what to install, if there is none."""
+    try:
+        import cupy
+    except ImportError:
+        raise ValueError("--gpu needs CuPy, which is not installed: in the project's folder, "
+                         "pip install -e '.[gpu]' (CUDA 13) or '.[gpu12]' (CUDA 12), or leave out --gpu") from None
+    if not hasattr(cupy, "concat"):
+        raise ValueError(f"--gpu needs CuPy 14 or newer, and {cupy.__version__} is installed: remove it, then, in the "
+                         "project's folder, pip install -e '.[gpu]' (CUDA 13) or '.[gpu12]' (CUDA 12)")
+    if not cupy.cuda.is_available():
+        raise ValueError("--gpu needs an NVIDIA GPU and its driver, for CUDA 13 version 580 or newer, and CuPy finds "
+                         "none: with an older driver install '.[gpu12]', or leave out --gpu to run on the CPU")
+    try:
+        ones = cupy.ones((2, 2), dtype="float32")
+        to_host(one_more(ones @ ones))
+    except Exception as error:  # cuBLAS, CUDA's compiler or its headers may be missing, each in its own way
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"--gpu: CuPy finds a GPU but cannot compute on it ({reason}): "
+                         "install it as lessons/running.md says, or leave out --gpu") from None
+    return cupy
+
+
+def to_host(x):
+    """x as a NumPy array."""
+    return x if isinstance(x, (np.ndarray, np.generic)) else x.get()
+
+
+@cache
+def constant(values, xp, dtype, f=np.asarray):
+    """f of the numbers in a tuple as an array of xp, sent to a GPU once."""
+    return xp.asarray(f(values), dtype=dtype)
+
+
+@cache
+def numbers(n, xp, dtype=None, step=1):
+    """0, 1, …, n − 1, times step, made on a GPU once."""
+    return step * xp.arange(n, dtype=dtype)
+
+
 def device_name(xp=np):
     """The processor that xp computes on, in words."""
     if xp is not np:
@@ -81,18 +89,3 @@ def device_name(xp=np):
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def keep_freed_memory():
-    """Ask glibc to keep freed memory instead of giving it back to the system.
-
-    A training step allocates and frees tens of megabytes; mapped and page-faulted anew each
-    time, they cost more than the arithmetic.  On other systems this does nothing.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
-    libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_MAX, 0)
-    libc.mallopt(M_TRIM_THRESHOLD, 2**30)
-    libc.mallopt(M_TOP_PAD, 2**26)

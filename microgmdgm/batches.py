@@ -1,7 +1,6 @@
 """Minibatches: which examples, under which maps, and with what noise.
 
-All random numbers of a step are drawn here, in one place, by a Generator for each run, so that a run
-does not depend on which others it is trained with; the rest of the package takes noise as an
+All random numbers of a step are drawn here, in one place; the rest of the package takes noise as an
 argument.  Every array has a leading run axis.
 """
 
@@ -13,8 +12,9 @@ from functools import partial
 import numpy as np
 
 from .augmentation import affine, affine_maps
-from .backend import generator, namespace
+from .backend import fused, namespace
 from .data import hide_labels
+from .noise import HashedNoise, Noise
 
 BLOCK = 2**20  # elements of x that are read at a time
 
@@ -78,20 +78,10 @@ class Batch:
     eps: object             # (R,P,Z) the noise of z
 
 
-class Noise:
-    """The random numbers of a step, drawn for each run by its own Generator.     shape -> (R,*shape)"""
-
-    def __init__(self, rngs, xp):
-        self.rngs, self.xp = rngs, xp
-
-    def uniform(self, *shape):
-        return self.xp.stack([rng.random(shape, dtype=np.float32) for rng in self.rngs])
-
-    def normal(self, *shape):
-        return self.xp.stack([rng.standard_normal(shape, dtype=np.float32) for rng in self.rngs])
-
-    def integers(self, high, n):
-        return self.xp.stack([rng.integers(0, high, n) for rng in self.rngs])
+@fused
+def symmetric(u, size):
+    """u, uniform on [0, 1], as uniform on [−size, size]."""
+    return size * (2 * u - 1)
 
 
 def augmented(task, grey, noise, *, maps, sigma):
@@ -99,8 +89,8 @@ def augmented(task, grey, noise, *, maps, sigma):
     maps is the size of the maps, sigma that of the noise, as a share of the root mean square of x."""
     xp = namespace(grey)
     if task.image_shape and maps:
-        u = maps * (2 * noise.uniform(grey.shape[1], 6) - 1)
         images = xp.reshape(grey, (*grey.shape[:2], *task.image_shape))
+        u = symmetric(noise.uniform(grey.shape[1], 6), maps)
         return affine(images, affine_maps(u, task.image_shape), task.pixels)
     x = xp.take(grey, task.pixels, axis=-1)
     return x + sigma * task.length / math.sqrt(x.shape[-1]) * noise.normal(*x.shape[1:]) if sigma else x
@@ -127,10 +117,12 @@ def draw_batch(noise, model, recipe, task, rows, slots, step):
     x = t2x = d = u = eps = None
     if step.joint or plain:
         x = observed(task, grey, noise, model.likelihood)
-    tx = x if plain else t(grey)
     if step.gamma:
         _, smoothness, _ = step.weights
-        t2x, d = t(grey[:, :U]), noise.uniform(U, model.X) - 0.5 if smoothness else None
+        both = t(xp.concat([grey, grey[:, :U]], axis=1))
+        tx, t2x, d = both[:, :N], both[:, N:], noise.uniform(U, model.X) - 0.5 if smoothness else None
+    else:
+        tx = x if plain else t(grey)
     if step.joint:
         u = noise.uniform(U)
         pairs = U * (model.K if step.sum_over_y == "exact" else recipe.top + 1) + L
@@ -157,7 +149,7 @@ def batches(rngs, model, recipe, task, steps):
     orders = np.stack([np.concatenate([rng.permutation(U_all) for _ in range(passes)] or [np.zeros(0, int)])
                        for rng in rngs])
     orders = xp.asarray(np.take_along_axis(task.unlabelled, orders, axis=-1))
-    noise = Noise([generator(rng, xp) for rng in rngs], xp)
+    noise = Noise(rngs) if xp is np else HashedNoise(rngs, xp)
 
     def draw(i):
         rows, slots = orders[:, i * U:(i + 1) * U], task.slots[:, :0]

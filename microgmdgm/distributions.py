@@ -84,33 +84,41 @@ def standard_gaussian_kl(mu, logvar):
     return 0.5 * xp.sum(var + mu * mu - 1 - logvar, axis=-1), pullback
 
 
+@fused
+def log_sum_exp(l):
+    """log Σ_k e^{l_k}, of l whose largest is 0.     (…,K) -> (…)"""
+    xp = namespace(l)
+    return xp.log(xp.sum(xp.exp(l), axis=-1))
+
+
 def log_softmax(logits):
     """log q_k = l_k − log Σ_j e^{l_j}.     (…,N,K) -> (…,N,K)"""
     xp = namespace(logits)
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-    log_q = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    log_q = shifted - log_sum_exp(shifted)[..., None]
 
     def pullback(dlog_q):
         return dlog_q - xp.exp(log_q) * xp.sum(dlog_q, axis=-1, keepdims=True)
     return log_q, pullback
 
 
+@fused
+def surprise(log_q, log_p):
+    """−Σ_k q_k log p_k.     (…,K), (…,K) -> (…)"""
+    xp = namespace(log_p)  # log q may be a constant
+    return -xp.sum(xp.exp(log_q) * log_p, axis=-1)
+
+
 def entropy(log_q):
     """H(q) = −Σ_k q_k log q_k.     log q (…,N,K) -> (…,N)"""
-    xp = namespace(log_q)
-    q = xp.exp(log_q)
-
     def pullback(dH):
-        return -dH[..., None] * q * (1 + log_q)
-    return -xp.sum(q * log_q, axis=-1), pullback
+        return -dH[..., None] * namespace(log_q).exp(log_q) * (1 + log_q)
+    return surprise(log_q, log_q), pullback
 
 
 def cross_entropy(log_q, log_p):
     """CE(q, p) = −Σ_k q_k log p_k = H(q) + KL(q ‖ p).     log q, log p (…,N,K) -> (…,N)"""
-    xp = namespace(log_p)  # log q may be a constant
-    q = xp.exp(log_q)
-
     def pullback(dce):
-        d = -dce[..., None] * q
+        d = -dce[..., None] * namespace(log_p).exp(log_q)
         return d * log_p, d
-    return -xp.sum(q * log_p, axis=-1), pullback
+    return surprise(log_q, log_p), pullback

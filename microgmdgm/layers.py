@@ -5,7 +5,7 @@ those with respect to the arguments, in their order.  There is no hidden state: 
 be called twice in a step, and a pullback dies with its activations.
 """
 
-from .backend import namespace
+from .backend import fused, namespace, numbers
 
 
 def dense(W, b, x, wrt="Wx"):
@@ -20,20 +20,25 @@ def dense(W, b, x, wrt="Wx"):
     return x @ W + b, pullback
 
 
+@fused
+def where_positive(h, dh):
+    """dh where h > 0, and 0 where h is 0."""
+    return namespace(h).where(h > 0, dh, h)
+
+
 def relu(a):
     """h = max(a, 0), element by element."""
-    xp = namespace(a)
-    h = xp.maximum(a, 0)
+    h = namespace(a).maximum(a, 0)
 
     def pullback(dh):
-        return dh * xp.asarray(h > 0, dtype=dh.dtype)
+        return where_positive(h, dh)
     return h, pullback
 
 
 def one_hot(index, K, like):
     """1 in column index[n] of row n.     index (…,N) -> (…,N,K), in the array library and dtype of like"""
     xp = namespace(like)
-    return xp.asarray(index[..., None] == xp.arange(K), dtype=like.dtype)
+    return xp.asarray(index[..., None] == numbers(K, xp), dtype=like.dtype)
 
 
 def rows(h, index):
@@ -42,7 +47,7 @@ def rows(h, index):
     if len(h.shape) == 2:
         return xp.take(h, index, axis=0)
     R, N, H = h.shape
-    flat = xp.reshape(index + N * xp.arange(R)[:, None], (-1,))
+    flat = xp.reshape(index + numbers(R, xp, step=N)[:, None], (-1,))
     return xp.reshape(xp.take(xp.reshape(h, (R * N, H)), flat, axis=0), (R, -1, H))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .backend import namespace
+from .backend import namespace, numbers
 
 RARE = 0.05      # if the rest has less mass than this, it is sampled with probability mass / RARE
 PROBABLE = 3e-3  # a top class after the first belongs to the rest if its probability is lower
@@ -32,7 +32,7 @@ def exact(log_q):
     """All K pairs of each example, weight 1.     log q (…,N,K) -> Pairs of N·K"""
     xp = namespace(log_q)
     *runs, N, K = log_q.shape
-    pair = xp.broadcast_to(xp.arange(N * K), (*runs, N * K))
+    pair = xp.broadcast_to(numbers(N * K, xp), (*runs, N * K))
     return Pairs(example=pair // K, y=pair % K, weight=xp.ones((*runs, N * K), dtype=log_q.dtype))
 
 
@@ -42,7 +42,7 @@ def sparse(log_q, u, top=1):
     An omitted pair has weight 0, so the number of pairs does not depend on the data."""
     xp = namespace(log_q)
     *runs, N, K = log_q.shape
-    classes = xp.arange(K)
+    classes = numbers(K, xp)
     zero, one = xp.zeros((), dtype=log_q.dtype), xp.ones((), dtype=log_q.dtype)
     rest, y, weight = xp.exp(log_q), [], []
     for rank in range(top):
@@ -60,7 +60,7 @@ def sparse(log_q, u, top=1):
     kept = (u * at_least < mass) & (q_sample > 0)
     y.append(sample)
     weight.append(xp.where(kept, at_least, zero) / xp.where(kept, q_sample, one))
-    example = xp.broadcast_to(xp.arange(N), (*runs, N))
+    example = xp.broadcast_to(numbers(N, xp), (*runs, N))
     return Pairs(example=xp.concat([example] * (top + 1), axis=-1), y=xp.concat(y, axis=-1),
                  weight=xp.concat(weight, axis=-1))
 
@@ -77,7 +77,7 @@ def with_labelled(pairs, labels, U, samples=1):
     """The pairs of U unlabelled examples, then those of the labelled ones, which follow in x.
     labels (…,L).  With several samples of z each pair is repeated `samples` times, with 1/samples of its weight."""
     xp = namespace(labels)
-    example = xp.broadcast_to(U + xp.arange(labels.shape[-1]), labels.shape)
+    example = xp.broadcast_to(U + numbers(labels.shape[-1], xp), labels.shape)
 
     def repeat(a):
         return xp.concat([a] * samples, axis=-1) if samples > 1 else a

@@ -12,10 +12,11 @@ import numpy as np
 
 from . import marginal, objectives
 from .adam import Adam
-from .backend import keep_freed_memory, namespace, to_host
+from .backend import namespace, to_host
 from .batches import Task, batches, epoch_size
 from .data import slot_prior
 from .invariance import adversarial
+from .memory import keep_freed_memory
 from .models import Model, log_q_y
 from .parameters import Layout
 from .slots import LEAST, ROWS, Slots, averages, confusability, update

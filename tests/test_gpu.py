@@ -5,6 +5,7 @@ go unseen.
 """
 
 import json
+import platform
 import sys
 from dataclasses import replace
 
@@ -20,11 +21,14 @@ from microgmdgm import (
     data,
     distributions,
     experiment,
+    models,
     recipes,
     training,
 )
+from microgmdgm.experiment import command, executors, options
 from microgmdgm.models import Model
-from . import fake_cupy
+from microgmdgm.noise import HashedNoise, Noise, bits
+from . import fake_cupy, on_gpu
 from .conftest import ON_GPU, random_batch
 from .test_array_api import ten_steps
 from .test_run_mnist import run
@@ -39,8 +43,8 @@ IDS = ["fast", "fast, m2", "paper", "paper, m2", "table"]
 @pytest.fixture
 def stand_in(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", fake_cupy.CUPY)
-    fake_cupy.CUPY.counts.clear()
-    fake_cupy.CUPY.fused.clear()
+    for kept in (fake_cupy.CUPY.counts, fake_cupy.CUPY.launches, fake_cupy.CUPY.fused):
+        kept.clear()
     return fake_cupy.CUPY
 
 
@@ -79,21 +83,19 @@ def test_an_epoch_is_sent_once_and_read_back_once(stand_in, model, recipe):
         stand_in.counts.clear()
         training.run_epoch(state, found.model, recipe, found.task)
         begins = state.epoch == recipe.classifier_epochs + 1 and recipe.warm_start  # from the mean of x
-        assert stand_in.counts == {"get": 1, "sent": 1 + begins}  # the means of all terms; the order of all rows
+        assert stand_in.counts == {"get": 1, "sent": 2 + begins}  # the means of all terms; the order of all rows, seeds
     stand_in.counts.clear()
     found.predict(state.theta)
     assert stand_in.counts == {"get": 1}
-    kl, log_p = {"deviation"} if model == "gm-dgm" else set(), {"log_p_bit", "sigmoid"} if recipe is not TABLE else set()
-    assert stand_in.fused == {"move"} | kl | log_p
 
 
 @pytest.mark.parametrize("model, recipe", CASES, ids=IDS)
 def test_the_numbers_are_those_of_the_cpu(stand_in, model, recipe, monkeypatch):
     """Of all epochs and of the end, given the same noise."""
     class Same:  # noise drawn on the host
-        def __init__(self, rng, _):
-            for name in ("random", "standard_normal", "integers"):
-                setattr(self, name, lambda *size, draw=getattr(rng, name), **dtype: stand_in.asarray(draw(*size, **dtype)))
+        def __init__(self, rngs, _):
+            for name in ("uniform", "normal", "integers"):
+                setattr(self, name, lambda *shape, draw=getattr(Noise(rngs), name): stand_in.asarray(draw(*shape)))
     expected = trainer(model, recipe, (3, 4), gpu=False)
     found = trainer(model, recipe, (3, 4))
     monkeypatch.setattr(training.marginal, "compact", lambda pairs: pairs)  # the CPU alone leaves pairs out
@@ -101,7 +103,7 @@ def test_the_numbers_are_those_of_the_cpu(stand_in, model, recipe, monkeypatch):
     for _ in range(recipe.total_epochs):
         expected_metrics = expected.epoch(theirs)
         with monkeypatch.context() as only_here:
-            only_here.setattr(batches, "generator", Same)
+            only_here.setattr(batches, "HashedNoise", Same)
             metrics = found.epoch(ours)
         assert_close(metrics, expected_metrics)
     np.testing.assert_allclose(ours.theta.get(), theirs.theta, rtol=1e-4, atol=1e-5)
@@ -160,12 +162,33 @@ def test_a_trained_model_computes_on_the_gpu_and_answers_on_the_host(cupy):
     np.testing.assert_allclose(there.sample(5, y=2), model.sample(5, y=2), rtol=1e-4, atol=1e-6)
 
 
-def test_a_gpu_that_cannot_compute_is_told_in_one_line(stand_in, monkeypatch):
-    def broken(*_):
-        raise RuntimeError("no libnvrtc\nlong story")
-    monkeypatch.setattr(stand_in, "ones", broken)
-    with pytest.raises(ValueError, match=r"^--gpu: CuPy finds a GPU but cannot compute on it \(no libnvrtc\): .*\.?$"):
+@pytest.mark.parametrize("error, reason", [
+    (RuntimeError("no libnvrtc\nlong story"), "no libnvrtc"), (Exception("no cuda_fp16.h"), "no cuda_fp16.h"),
+    (Exception(), "Exception")], ids=["library", "compiler", "silent"])
+@pytest.mark.parametrize("what", ["ones", "one_more"])
+def test_a_gpu_that_cannot_compute_is_told_in_one_line(stand_in, monkeypatch, what, error, reason):
+    def broken(*_, **__):
+        raise error
+    monkeypatch.setattr(stand_in if what == "ones" else backend, what, broken)
+    with pytest.raises(ValueError, match=rf"^--gpu: CuPy finds a GPU but cannot compute on it \({reason}\): .*\.?$"):
         backend.gpu()
+
+
+def test_what_is_too_old_is_told_by_name(stand_in, monkeypatch):
+    monkeypatch.setattr(stand_in.cuda, "is_available", lambda: False)  # also where the driver is older than CUDA
+    with pytest.raises(ValueError, match="^--gpu needs an NVIDIA GPU and its driver, for CUDA 13 version 580 or newer, .*$"):
+        backend.gpu()
+    monkeypatch.delattr(stand_in, "concat")
+    monkeypatch.setattr(stand_in, "__version__", "13.6.0")
+    with pytest.raises(ValueError, match="^--gpu needs CuPy 14 or newer, and 13.6.0 is installed: .*$"):
+        backend.gpu()
+
+
+def test_an_experiment_keeps_the_version_of_cupy(stand_in, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.backend, "device_name", lambda _: "a GPU")
+    asked = options.parse(["--gpu", "--dataset", "digits", "--out", str(tmp_path / "out")])
+    folder = command.new_folder(asked, data.digits(), lambda asked, data, threads: trainer("m2", FAST, (0,)).job)
+    assert folder.config["versions"] == {**executors.versions(), "cupy": "14.0.0", "python": platform.python_version()}
 
 
 def test_the_stand_in_refuses_what_would_copy_unasked(stand_in):
@@ -186,11 +209,22 @@ def test_the_stand_in_has_nothing_that_cupy_lacks():
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 
     def public(of):
-        return [name for name in vars(of) if not name.startswith("_") and name not in ("counts", "fused")]
+        return [name for name in vars(of) if not name.startswith("_") and name not in ("counts", "launches", "fused")]
     assert all(hasattr(cupy, name) for name in public(fake_cupy.CUPY))
-    assert all(hasattr(cupy.random, name) for name in public(fake_cupy.CUPY.random))
-    assert all(hasattr(cupy.random.Generator, name) for name in public(fake_cupy.Generator))
     assert all(hasattr(cupy.ndarray, name) for name in public(fake_cupy.Array))
+
+
+THETA = 0.03  # how far θ may be, of its way in ten steps: rounding alone makes up to 0.01, by relu and Adam's division
+
+
+def ways(xp, model, sum_over_y, U=30, L=20):
+    """Objective and gradient, and θ's way in ten steps: with xp in float32, with NumPy in float32 and in float64."""
+    rng = np.random.default_rng(0)
+    theta = np.stack([model.layout.initial(rng, float) for _ in range(2)])
+    batch = random_batch(model, rng, (2,), U, L)
+    half = replace(batch, **{name: value.astype(np.float32) for name, value in vars(batch).items() if name != "labels"})
+    found = [ten_steps(xp, model, theta.astype(np.float32), half, sum_over_y, rate=1e-3) for xp in (xp, np)]
+    return [(*first, end - theta) for *first, end in [*found, ten_steps(np, model, theta, batch, sum_over_y, rate=1e-3)]]
 
 
 @pytest.mark.parametrize("cupy", [ON_GPU], indirect=True)
@@ -198,17 +232,31 @@ def test_the_stand_in_has_nothing_that_cupy_lacks():
 @pytest.mark.parametrize("name", ["gm-dgm", "m2"])
 def test_bound_gradient_and_ten_steps_are_as_exact_as_numpys(cupy, name, sum_over_y):
     """At the sizes of the experiment, in float32, from the same parameters and noise: as near to float64."""
-    rng = np.random.default_rng(0)
-    model = Model(name, data.slot_prior(10, 5, 5), X=784)
-    theta = np.stack([model.layout.initial(rng, float) for _ in range(2)])
-    batch = random_batch(model, rng, (2,), U=30, L=20)
-    half = replace(batch, **{name: value.astype(np.float32) for name, value in vars(batch).items() if name != "labels"})
-    truth = ten_steps(np, model, theta, batch, sum_over_y, rate=1e-3)
-    numpys = ten_steps(np, model, theta.astype(np.float32), half, sum_over_y, rate=1e-3)
-    cupys = ten_steps(cupy, model, theta.astype(np.float32), half, sum_over_y, rate=1e-3)
-    for ours, theirs, exact, start in zip(cupys, numpys, truth, (0, 0, theta)):
+    cupys, numpys, truth = ways(cupy, Model(name, data.slot_prior(10, 5, 5), X=784), sum_over_y)
+    for ours, theirs, exact in zip(cupys[:2], numpys, truth):
         assert ours.dtype == np.float32
-        assert distance(ours - start, exact - start) < 10 * distance(theirs - start, exact - start) + 1e-6 < 0.1
+        assert distance(ours, exact) < 10 * distance(theirs, exact) + 1e-6 < 0.1
+    assert distance(cupys[2], truth[2]) < THETA
+
+
+@pytest.mark.parametrize("flipped", [None, "log_softmax", "reparameterise", "bernoulli", "gaussian_kl", "move"])
+def test_a_flipped_sign_leads_theta_further_away(flipped, monkeypatch):
+    def negated(function):
+        def call(*arguments, **keywords):
+            value, pullback = function(*arguments, **keywords)
+            return value, lambda d: np.negative(pullback(d)) if flipped == "log_softmax" else [-a for a in pullback(d)]
+        return call
+
+    def wrong(theta, m, v, g, *numbers, move=adam.move):
+        move(theta, m, v, -g, *numbers)
+    model = Model("gm-dgm", data.slot_prior(10, 5, 5), X=100, Z=10, H=40)
+    *_, (*_, truth) = ways(np, model, "sparse")
+    if flipped == "move":
+        monkeypatch.setattr(adam, "move", wrong)
+    elif flipped:
+        monkeypatch.setattr(models, flipped, negated(getattr(models, flipped)))
+    (*_, way), *_ = ways(np, model, "sparse")
+    assert (distance(way, truth) > THETA) == (flipped is not None)
 
 
 @pytest.mark.parametrize("function, arguments", [
@@ -238,16 +286,52 @@ def test_maps_are_those_of_the_cpu(cupy):
 
 
 def test_noise_is_uniform_and_normal_and_the_seed_s(cupy):
-    first, again, other = (backend.generator(np.random.default_rng(seed), cupy) for seed in (0, 0, 1))
-    u = first.random((300, 1000), dtype=np.float32).get()
-    assert u.dtype == np.float32 and 0 <= u.min() and u.max() <= 1
+    def hashed(*seeds):
+        return HashedNoise([np.random.default_rng(seed) for seed in seeds], cupy)
+    first, again, alone = hashed(0, 1), hashed(0, 1), hashed(1)
+    u, other = first.uniform(300, 1000).get()
+    assert u.dtype == np.float32 and 0 <= u.min() and u.max() < 1
     np.testing.assert_allclose(np.histogram(u, 20, (0, 1))[0] / u.size, 0.05, atol=0.002)
-    assert np.array_equal(again.random((300, 1000), dtype=np.float32).get(), u)
-    assert abs(np.corrcoef(other.random((300, 1000), dtype=np.float32).get().ravel(), u.ravel())[0, 1]) < 0.01
-    assert abs(np.corrcoef(u[:-1].ravel(), u[1:].ravel())[0, 1]) < 0.01
-    z = first.standard_normal((300, 1000), dtype=np.float32).get()
+    assert np.array_equal(again.uniform(300, 1000).get(), [u, other])
+    assert np.array_equal(alone.uniform(300, 1000).get(), [other])  # whatever other runs there are
+    further = first.uniform(300, 1000).get()[0]
+    for one, two in ((u, other), (u, further), (u[:-1], u[1:]), (u[:, :-1], u[:, 1:])):
+        assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.01
+    z = first.normal(300, 1000).get()[0]
     assert z.dtype == np.float32 and abs(z.mean()) < 0.01 and abs(z.std() - 1) < 0.01
-    assert set(first.integers(0, 7, 1000).get()) == set(range(7))
+    assert abs(np.corrcoef(z[:-1].ravel(), z[1:].ravel())[0, 1]) < 0.01 and 4 < abs(z).max() < 6
+    k = first.integers(7, 7000).get()
+    assert k.shape == (2, 7000) and k.dtype == np.int64
+    np.testing.assert_allclose(np.bincount(k[0], minlength=7) / 7000, 1 / 7, atol=0.02)
+
+
+def test_bits_are_those_of_splitmix64():
+    """The first of seed 1234567, as Java's SplittableRandom and other programs have them."""
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    assert bits(np.array([1234567], np.uint64), np.arange(1, 6, dtype=np.uint64)).tolist() == expected
+
+
+def test_a_step_can_be_timed(stand_in):
+    times = on_gpu.step_times(FAST, 1, data.digits(), 2)
+    assert 0 < times["started"] <= times["done"]
+
+
+LAUNCHES = {"fast": (262, 301), "fast, m2": (262, 288), "paper": (276, 352), "paper, m2": (263, 338), "table": (243, 308)}
+
+
+@pytest.mark.parametrize("model, recipe, most", [(*case, LAUNCHES[name]) for case, name in zip(CASES, IDS)], ids=IDS)
+def test_a_step_is_few_kernels(stand_in, model, recipe, most):
+    """Whatever the number of runs: of q(y|x) alone, or with the paper's recipe of the exact sum; of the sparse sum."""
+    found = trainer(model, recipe, range(10))
+    state, launches = found.start(), []
+    for epoch in range(recipe.total_epochs):
+        steps = len(training.schedule(recipe, found.task, epoch))
+        training.run_epoch(state, found.model, recipe, found.task)
+        stand_in.launches.clear()
+        state.epoch = epoch
+        training.run_epoch(state, found.model, recipe, found.task)
+        launches.append(round(stand_in.launches.total() / steps))
+    assert (launches[0], launches[-1]) == most
 
 
 @pytest.mark.parametrize("device", [ON_GPU])

@@ -65,7 +65,7 @@ def new_folder(asked, data, job_of):
          "models": models, "seeds": [asked.seed + r for r in range(asked.runs)],
          "together": together,
          "job": job.settings, "device": backend.device_name(xp),
-         "versions": {**executors.versions(), "python": platform.python_version()}})
+         "versions": {**executors.versions(xp), "python": platform.python_version()}})
 
 
 def old_folder(asked):
@@ -73,7 +73,7 @@ def old_folder(asked):
     folder = Folder.resume(asked.resume)
     asked.dataset, asked.data_dir = folder.config["dataset"], asked.data_dir or folder.config["data_dir"]
     asked.gpu = folder.config["job"]["gpu"]
-    for name, ours in executors.versions().items():
+    for name, ours in executors.versions(backend.gpu() if asked.gpu else np).items():
         if ours != (theirs := folder.config["versions"].get(name)):
             say(f"{name} was {theirs} and is {ours} now: the last digits may differ from an uninterrupted run's")
     return folder

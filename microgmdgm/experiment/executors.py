@@ -11,6 +11,9 @@ from collections import deque
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 
+import numpy as np
+
+from .. import __version__
 from ..training import Diverged
 from .job import advance
 
@@ -94,12 +97,9 @@ def _check_versions(client, address):
             raise ValueError(f"the Dask worker {worker} has {found}, but here are {versions()}: install the same there")
 
 
-def versions():
-    """The versions on which the last bits of a run depend."""
-    import numpy
-
-    from .. import __version__
-    return {"microgmdgm": __version__, "numpy": numpy.__version__}
+def versions(xp=np):
+    """The versions on which the last bits of a run depend that xp computes."""
+    return {"microgmdgm": __version__, "numpy": np.__version__, xp.__name__: xp.__version__}
 
 
 def compute(jobs, source, place, state_of, record):

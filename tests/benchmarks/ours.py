@@ -9,8 +9,8 @@ import numpy as np
 
 from microgmdgm import adam
 from microgmdgm.adam import Adam
-from microgmdgm.backend import keep_freed_memory
 from microgmdgm.batches import Batch
+from microgmdgm.memory import keep_freed_memory
 from microgmdgm.objectives import joint, value_and_pullback
 from .problem import choose
 

@@ -11,9 +11,10 @@ from functools import cached_property
 import numpy as np
 
 from microgmdgm import marginal
-from microgmdgm.batches import Batch, Noise, Task, draw_batch
+from microgmdgm.batches import Batch, Task, draw_batch
 from microgmdgm.data import Data, DataError, load, slot_prior
 from microgmdgm.models import Model, log_q_y
+from microgmdgm.noise import Noise
 from microgmdgm.recipes import FAST, PAPER
 from microgmdgm.training import State, run_epoch
 
@@ -77,7 +78,7 @@ def problem_of(model, task, sum_over_y, U=100, L=100, theta=None):
     theta = model.layout.initial(rng) if theta is None else theta
     chosen = rng.integers(0, task.labelled.shape[1], L)
     rows = np.concatenate([rng.choice(task.unlabelled[0], U, replace=False), task.labelled[0, chosen]])
-    batch = draw_batch(Noise([rng], np), model, PAPER, task, rows[None], task.slots[:, chosen], PAPER.at(0))
+    batch = draw_batch(Noise([rng]), model, PAPER, task, rows[None], task.slots[:, chosen], PAPER.at(0))
     return Problem(model, theta, Batch(*(None if a is None else a[0] for a in vars(batch).values())), sum_over_y)
 
 
