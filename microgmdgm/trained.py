@@ -143,7 +143,7 @@ def read(path):
         theta, pixels = arrays.pop("theta"), arrays.pop("pixels")
         width, white = settings.COUNT(found["width"]), settings.POSITIVE(found["white"])
         classes = tuple(map(settings.ORDINAL, found["labelled_classes"]))
-        merges = tuple(map(tuple, found["merges"]))
+        merges, closest = tuple(map(tuple, found["merges"])), found["closest"]
         shape = found["image_shape"] and settings.image_shape(found["image_shape"], width)
         if not (theta.dtype.kind == "f" and np.isfinite(theta).all() and pixels.dtype.kind in "iu"):
             raise ValueError("θ must hold finite numbers, and pixels whole ones")
@@ -154,4 +154,4 @@ def read(path):
             raise ValueError(f"pixels must be columns of {width}, and labelled classes at most {model.K}")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a model saved by microgmdgm, or is damaged: {error}") from None
-    return Trained(model, theta, pixels, width, white, classes, shape, merges, found["closest"]), arrays
+    return Trained(model, theta, pixels, width, white, classes, shape, merges, closest), arrays

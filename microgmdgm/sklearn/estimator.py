@@ -158,6 +158,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self._check_settings()
         refuse_text(X)
         X, y = validate_data(self, X, y if y is None else marked(y), ensure_min_samples=2)
+        if X.dtype.kind not in "biuf":
+            raise ValueError(f"X must hold numbers, not {X.dtype}: make numbers of them")
         if self.image_shape is not None:
             settings.image_shape(self.image_shape, X.shape[1])
         slots = self._find_classes(y)

@@ -22,6 +22,8 @@ def unlabelled(y):
 def marked(y):
     """Labels (N,) of any kind, with −1 ("-1" among strings) wherever there is none.  Raises ValueError."""
     y = column_or_1d(y, warn=True)
+    if y.dtype.kind not in "biufOUS":
+        raise ValueError(f"Unknown label type: labels must be numbers or strings, not {y.dtype}")
     without = unlabelled(y)
     return np.where(without, "-1" if y.dtype.kind in "US" else -1, y) if without.any() else y
 
