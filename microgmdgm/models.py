@@ -36,7 +36,7 @@ class Model:
     output_sd: settings.SD = None   # of the initial weights of output layers and means of p(z|y); None: Glorot
 
     def __post_init__(self):
-        settings.check(self)
+        settings.enforce(self)
         if not (np.min(self.prior, initial=1) > 0 and np.all(np.abs(np.sum(self.prior, axis=-1) - 1) < 1e-6)):
             raise ValueError(f"the prior over classes must be positive and sum to 1, not {self.prior}")
         if self.layout.size > MOST:

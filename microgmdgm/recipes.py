@@ -73,7 +73,7 @@ class Recipe:
 
     def __post_init__(self):
         """Raises ValueError if a setting is not of its kind, or contradicts another."""
-        settings.check(self)
+        settings.enforce(self)
         if self.gamma_held > self.gamma_gone:
             raise ValueError(f"gamma_held, {self.gamma_held:g}, must be at most gamma_gone, {self.gamma_gone:g}: gamma "
                              "is held before it falls")

@@ -1,6 +1,6 @@
 """What every setting may be, in one place.
 
-A field of `Model`, `Recipe` or `Job` is annotated with its kind instead of a type, and `check` enforces
+A field of `Model`, `Recipe` or `Job` is annotated with its kind instead of a type, and `enforce` holds
 it.  The command line, --set and the estimator use the same kinds.
 """
 
@@ -58,7 +58,7 @@ def named(name, kind, value):
         raise ValueError(f"{name} {error}") from None
 
 
-def check(settings):
+def enforce(settings):
     """Check the fields of a dataclass against their kinds.  Raises ValueError, which names the field."""
     for field in fields(settings):
         if isinstance(field.type, Kind):
