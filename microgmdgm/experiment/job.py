@@ -21,7 +21,7 @@ from ..generative import measures, reader
 from ..memory import keep_freed_memory
 from ..models import log_q_y
 from ..recipes import Recipe
-from ..settings import COUNT, FEW, LAYERS, LIKELIHOOD, MODEL, ORDINAL, SEED, SIZE, SLOTS, SWITCH, check, named
+from ..settings import COUNT, FEW, LAYERS, LIKELIHOOD, MODEL, ORDINAL, SEED, SIZE, SLOTS, SWITCH, enforce, named
 from ..trained import ROWS
 from ..training import State, prepare, run_epoch
 
@@ -49,7 +49,7 @@ class Job:
 
     def __post_init__(self):
         """Raises ValueError where a setting is not of its kind."""
-        check(self)
+        enforce(self)
         for name, kind in (("seeds", SEED), ("labelled_classes", ORDINAL)):
             object.__setattr__(self, name, tuple(named(name, kind, each) for each in getattr(self, name)))
 
