@@ -13,9 +13,9 @@
 #
 # # 9. Semi-unsupervised digits
 #
-# **Claim.** With ten labels for each of five digits and none for the other five, GM-DGM finds the other five as slots
-# of their own, and how many they are. How good that is can be said in one number only if the protocol is fixed: three
-# traps make the number larger without a better model, and each is measured here.
+# **Claim.** With ten labels for each of five digits and none for the other five, GM-DGM finds the other five, in
+# most runs as one slot each. How good that is can be said in one number only if the protocol is fixed: three traps make
+# the number larger without a better model, and each is measured here.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys
@@ -105,7 +105,10 @@ plots.slots(panel("before merging"), C=10)
 plots.slots(panel("at the end"), C=10)
 
 # %% [markdown]
-# QQQ
+# Before, each never-labelled digit fills two slots. The many-to-one map does not mind: 97.7 % overall. The one-to-one map
+# leaves one of the two without a name and has 78.5 %, and 57.1 % of the never-labelled digits. In the end there are as
+# many slots as digits, and both maps are one, with 97.2 %. So a many-to-one figure alone says nothing of how many
+# classes were found; merging is what makes it a one-to-one figure.
 
 # %%
 figure, ax = plt.subplots(figsize=(9, 3.8), layout="constrained")
@@ -120,6 +123,26 @@ ax.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
+# Other seeds, that is, other ten labels a digit and other random numbers, do not all end so. These are the runs of
+# `python run_mnist.py --dataset digits --runs 5`, with more hidden units:
+
+# %%
+path = Path("results/digits/summary.json")
+runs = json.loads(path.read_text())["models"]["gm-dgm"]["runs"] if path.exists() else []
+for run in runs:
+    print(f"seed {run['seed']}: {run['classes_found']:>2} classes found, one-to-one {run['accuracy_one_to_one']:.1%}: "
+          f"labelled digits {run['accuracy_one_to_one_labelled_classes']:.1%}, "
+          f"never-labelled {run['accuracy_one_to_one_unlabelled_classes']:.1%}")
+if not runs:
+    print("No committed results here, as on Colab: the figures stand in the lesson as it is read on the web.")
+
+# %% [markdown]
+# Three runs of five find the ten digits and have 98 %. In two a never-labelled digit has gone into the slot of a
+# labelled one: with seed 2 the 7s are with the 8s, and nine slots are left; with seed 4 the 3s are with the 9s, and a
+# third of the 1s have a slot of their own, so that there are ten. The right number of slots does not prove that they
+# are the right ones. Ten labels a digit and 64 pixels are little: on MNIST, below, with a hundred labels a digit, every
+# run of the fast recipe finds the ten. (Lesson 10 shows how a digit is lost.)
+#
 # Figure 2 of the paper is the table of the last model, where each row is divided by its sum and slots of one name are
 # taken together:
 
@@ -161,11 +184,15 @@ print("No committed results here, as on Colab: README has the table." if len(sho
 
 # %%
 columns = "accuracy_labelled_classes", "accuracy_unlabelled_classes", "accuracy", "accuracy_one_to_one"
-print(f"{'accuracy in %, mean (SD)':<38}{'runs':>5}{'labelled':>14}{'never labelled':>16}{'overall':>14}{'one-to-one':>14}")
+print(f"{'accuracy in %, mean (SD)':<38}{'runs':>5}{'labelled':>14}{'never labelled':>16}{'overall':>14}"
+      f"{'one-to-one':>14}{'classes':>9}")
 for title, model in shown:
     cells = [f"{100 * model['mean'][c]:.1f} ({100 * (model['sd'][c] or 0):.1f})" if c in model["mean"] else "–"
              for c in columns]
-    print(f"{title:<38}{len(model['runs']) or 10:>5}{cells[0]:>14}{cells[1]:>16}{cells[2]:>14}{cells[3]:>14}")
+    print(f"{title:<38}{len(model['runs']) or 10:>5}{cells[0]:>14}{cells[1]:>16}{cells[2]:>14}{cells[3]:>14}"
+          f"{model['mean'].get('classes_found') or '–':>9}")
+
+# %%
 figure, ax = plt.subplots(figsize=(9, 0.9 + 0.42 * len(shown)), layout="constrained")
 for row, (title, model) in enumerate(shown):
     ax.errorbar(100 * model["mean"]["accuracy"], row, xerr=100 * (model["sd"]["accuracy"] or 0), fmt="D", capsize=4,
