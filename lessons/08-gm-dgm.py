@@ -132,8 +132,8 @@ figure.suptitle("z of the test images (no unit) and the Gaussians p(z|y), two st
 plt.show()
 
 # %% [markdown]
-# In GM-DGM the Gaussians move apart and take their digits along. In M2 every digit is spread over all of $z$: there the
-# decoder is told $y$ anyway, and $z$ holds what is left, the style.
+# In GM-DGM the Gaussians move apart and take their digits along; those of 1 and 8 are not done with it. In M2 every
+# digit is spread over all of $z$: there the decoder is told $y$ anyway, and $z$ holds what is left, the style.
 #
 # ## The class, read from z alone
 #
