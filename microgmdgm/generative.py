@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from .backend import namespace, to_host
+from .batches import moments
 from .distributions import deviation, gaussian, log_p_bit
 from .evaluation import calibration_error, contingency, majority_map
 from .layers import halves, rows
@@ -59,13 +60,18 @@ def _log_likelihood(model, params, x, y, samples, rng):
     pair = xp.arange(N * S) // S * K + y
     mu, logvar = (rows(a, pair) for a in encode(params, x=x, y=every.y, example=every.example)[0])
     z = mu + xp.exp(0.5 * logvar) * xp.asarray(rng.standard_normal(mu.shape, dtype=np.float32), dtype=x.dtype)
-    mu_y, logvar_y = (rows(a, y) for a in params["p(z|y)"]) if model.name == "gm-dgm" else 2 * [xp.zeros_like(z)]
+    mu_y, logvar_y = _p_z(model, params, z, y=y)
     h, _ = decode(model, params, z, y=y)
     log_w = (log_w + log_p_x(model, h, x=rows(x, xp.arange(N * S) // S))[0]
              + gaussian(mu_y, logvar_y, x=z)[0] - gaussian(mu, logvar, x=z)[0])
     log_w = xp.reshape(log_w, (N, S))
     largest = xp.max(log_w, axis=1)
     return to_host(largest + xp.log(xp.mean(xp.exp(log_w - largest[:, None]), axis=1)))
+
+
+def _p_z(model, params, z, *, y):
+    """μ and log σ² of p(z|y), 0 and 0 for M2.     z (P,Z), y (P,) -> 2 × (P,Z)"""
+    return (rows(a, y) for a in params["p(z|y)"]) if model.name == "gm-dgm" else 2 * [namespace(z).zeros_like(z)]
 
 
 def reader(x, y, components=50):
@@ -115,8 +121,7 @@ def _traits(model, params, x):
         each = log_p_bit(h, x) - log_p_bit(xp.log(grey) - xp.log1p(-grey), x)
     else:
         each = -0.5 * deviation(x, *halves(h)[0])[1]
-    mu_y, logvar_y = (xp.take(a, y, axis=0) for a in params["p(z|y)"]) if model.name == "gm-dgm" else 2 * [0 * z]
-    far = deviation(z, mu_y, logvar_y)[1]
+    far = deviation(z, *_p_z(model, params, z, y=y))[1]
     return to_host(xp.stack([xp.sum(a, axis=-1) for a in (each, far, logvar)], axis=-1))
 
 
@@ -136,11 +141,10 @@ def auroc(known, other):
 def left_out(trained, x_train, x):
     """log p of the columns of x that a Bernoulli model does not see, each with its mean in x_train, in nats.
     x binary or grey (N,width) -> (N,); added to `log_likelihood` it gives log p of all pixels."""
-    columns = np.setdiff1d(np.arange(trained.width), trained.pixels)
-    N, sums = len(x_train), sum(np.asarray(x_train[i:i + ROWS, columns], dtype=float).sum(axis=0)
-                                for i in range(0, len(x_train), ROWS))
-    mean = (sums / trained.white + 0.5) / (N + 1)  # half a count more, so that none is 0
-    return x[:, columns] / trained.white @ np.log(mean) + (1 - x[:, columns] / trained.white) @ np.log1p(-mean)
+    columns, N = np.setdiff1d(np.arange(trained.width), trained.pixels), len(x_train)
+    mean = (N * moments(x_train)[0][columns] / trained.white + 0.5) / (N + 1)  # half a count more, so that none is 0
+    x = x[:, columns] / trained.white
+    return x @ np.log(mean) + (1 - x) @ np.log1p(-mean)
 
 
 def measures(trained, reader, data, seed=0):

@@ -5,7 +5,7 @@
 
 with p(y) = Cat(π), p(z|y) = N(μ(y), σ²(y)) or p(z) = N(0, I), and p(x|·) Bernoulli or
 Gaussian.  To change the model, change this file: `objectives` knows only `log_q_y`,
-`bound_given_y` and `unlabelled_bound`.
+`bound_given_y` and `unlabelled_bound`, and what draws a sample.
 """
 
 from dataclasses import dataclass

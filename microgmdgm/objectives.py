@@ -1,8 +1,9 @@
 """The objective, to be maximised: a weighted sum of terms, each with a value and a pullback.
 
     q(y|x) alone       α log q(y|x) − γ [c consistency + s smoothness + β balance]
-    the whole model    L(x) + L(x,y) + α log q(y|x) − γ […]                          Eq. 2, less what γ adds
-    either             − ½ Σ λ θ², a Gaussian prior on the weights
+    q(y|x) held        L(x) + l L(x,y) + d dreams
+    the whole model    L(x) + l L(x,y) + α log q(y|x) − γ […]                        Eq. 2, less what γ adds
+    any                − ½ Σ λ θ², a Gaussian prior on the weights
 
 q(y|x) is computed once for all terms.  The rows of log q (…,M,K) are U unlabelled examples, L labelled
 ones and, where γ > 0, the unlabelled ones again under other maps.  A term takes log q to {name: (…)};
@@ -143,8 +144,8 @@ def joint(model, params, batch, *, perturb, **bound):
 
 
 def weighted_sum(terms, *, alpha, gamma, weights, labelled=1.0, dream=0.0):
-    """L(x) + L(x,y) + α log q(y|x) − γ [c consistency + s smoothness + β balance], over the terms that are present.
-    terms {name: (…)}, weights (c, s, β) -> (…); the pullback takes d (…) to {name: d}"""
+    """L(x) + l L(x,y) + α log q(y|x) + d dreams − γ [c consistency + s smoothness + β balance], of the present terms.
+    terms {name: (…)}, l = labelled, d = dream, weights (c, s, β) -> (…); the pullback takes d (…) to {name: d}"""
     eq_2 = {"L(x)": 1, "L(x,y)": labelled, "log q(y|x)": alpha, "dreams": dream}
     value = sum(weight * terms[name] for name, weight in eq_2.items() if name in terms)
     around = [weight * terms[name] for name, weight in zip(INVARIANCE, weights) if name in terms]

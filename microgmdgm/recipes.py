@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields, replace
 
 from . import settings
-from .settings import CLIP, COUNT, EPOCHS, FEW, MORE_EPOCHS, RATE, SCALE, SD, SHARE, SUM_OVER_Y, SWITCH, WEIGHT
+from .settings import CLIP, COUNT, EPOCHS, FEW, MORE_EPOCHS, PART, RATE, SCALE, SD, SHARE, SUM_OVER_Y, SWITCH, WEIGHT
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Recipe:
     q_rate: SHARE = 1.0             # learning rate of q(y|x) after these, as a share of that of the other networks
     dream: WEIGHT = 0.0             # weight of dreams, samples that q(y|x) reads back, while it is held
     dreamt: COUNT = 40              # dreams in a step
-    kl_warm_up: WEIGHT = 0.0        # epochs over which the weight of KL(q(z|x,y) ‖ p(z|y)) rises from 0 to 1
-    rate_warm_up: MORE_EPOCHS = 0   # steps of the whole model over which its learning rate rises from 0
+    kl_warm_up: WEIGHT = 0.0        # first epochs of these over which the weight of the KL of z rises from 0 to 1
+    rate_warm_up: MORE_EPOCHS = 0   # steps over which the whole model's rate rises from 0, whenever Adam starts anew
     warm_start: SWITCH = False      # whether the whole model starts from q(y|x) and the mean of x (training.py)
     labelled_share: SWITCH = False  # whether L(x,y) has its weight in the sums of Eq. 2, by the share of labels
-    joint_share: SCALE = 1.0        # size of the batches of the whole model, as a share of those of q(y|x) alone
+    joint_share: PART = 1.0         # size of the batches of the whole model, as a share of those of q(y|x) alone
     samples: FEW = 1                # samples of z for each pair of an example and a class
     weight_prior: SWITCH = False    # whether the weights have a Gaussian prior, log N(w; 0, I) / 2N
     clip: CLIP = None               # bound on the absolute value of each element of the gradient
@@ -129,8 +129,8 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, clas
 # Small images, which a map blurs more: smaller maps at first, and fewer epochs, because there is less to learn.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
-# (`recipe_for`), because classes are rarely as frequent as the prior says.  The learning rate
-# rises at first, because wide tables diverge otherwise.
+# (`recipe_for`), because classes are rarely as frequent as the prior says.  The learning rate rises at first, because
+# wide tables diverge otherwise.
 FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, learning_rate=1e-3, rate_warm_up=100,
                      minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}

@@ -92,6 +92,7 @@ MORE_EPOCHS = Kind(int, 0, 1_000_000)   # before them, or the first of them
 RATE = Kind(float, 0, 1_000)
 WEIGHT = Kind(float, 0, 1_000_000)
 SHARE = Kind(float, 0, 1)
+PART = Kind(float, 0.001, 1)            # a share that is not 0
 SCALE = Kind(float, 0, 10)              # of maps, of noise
 POSITIVE = Kind(float, 1e-300, 1e300)
 SD = Kind(float, 0, 1_000) | None       # None: Glorot-normal

@@ -6,11 +6,9 @@ import numpy as np
 
 from . import settings
 from .backend import namespace, to_host
-from .distributions import sigmoid
 from .files import check_format, read_npz, write_npz
-from .layers import halves
 from .marginal import exact
-from .models import Model, bound_given_y, decode, encode, log_q_y
+from .models import Model, bound_given_y, decode, encode, log_q_y, mean_x, prior_sample
 from .slots import compact
 
 FORMAT = 2
@@ -81,10 +79,7 @@ class Trained:
             raise ValueError(f"slots go from 0 to {self.model.K - 1}, but y holds {y.min()} to {y.max()}")
         xp = namespace(self.theta)
         y, z = xp.asarray(y), xp.asarray(rng.standard_normal((n, self.model.Z)), dtype=self.theta.dtype)
-        if self.model.name == "gm-dgm":
-            mu, logvar = self.params["p(z|y)"]
-            z = mu[y] + xp.exp(0.5 * logvar[y]) * z
-        return self._decoded(z, y)
+        return self._decoded(prior_sample(self.model, self.params, y=y, eps=z)[0], y)
 
     def bound(self, x, seed=0, common=False):
         """L(x), exact over y and with one sample of z, in nats.  Eq. 10.     x (N,width) -> (N,)
@@ -113,7 +108,7 @@ class Trained:
 
     def _decoded(self, z, y):
         h, _ = decode(self.model, self.params, z, y=y)
-        mean = sigmoid(h) if self.model.likelihood == "bernoulli" else halves(h)[0][0]
+        mean, _ = mean_x(self.model, h)
         x = np.zeros((len(z), self.width), dtype=self.theta.dtype)
         x[:, self.pixels] = to_host(mean) * self.white
         return x

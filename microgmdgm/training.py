@@ -136,8 +136,7 @@ def merge_slots(state, model, recipe, task):
         for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):
             *_, W, b = phase.layout.views(flat)["q(y|x)"]
             W[r], b[r] = W[r] @ mean, b[r] @ mean
-        b_theta = layers[-1]
-        b_theta[r] += more
+        layers[-1][r] += more
 
 
 def labelled_share(task):

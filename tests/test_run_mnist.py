@@ -171,6 +171,7 @@ def test_other_settings_run(options, tmp_path):
     (["--set", "alpha=much"], "--set alpha must be a number from 0 to 1,000,000, not 'much'"),
     (["--set", "weight_prior=1"], "--set weight_prior must be true or false, not '1'"),
     (["--set", "sum_over_y=some"], "--set sum_over_y must be exact or sparse, not 'some'"),
+    (["--set", "joint_share=0"], "--set joint_share must be a number from 0.001 to 1, not 0"),
     (["--set", "maps=inf"], "--set maps must be a number from 0 to 10, not inf"),
     (["--set", "gamma_held=0.9"], "gamma_held, 0.9, must be at most gamma_gone, 0"),
     (["--hidden-layers", "9" * 21], "--hidden-layers: must be a whole number from 1 to 100, not 999"),

@@ -120,7 +120,7 @@ class Folder:
         """Keep q(y|x) for the other model's job of the same seeds, in case that has not begun."""
         theta = state.theta[:, :state.adam.m.shape[1]]  # Adam has moments of what is trained
         checkpoint.save(self._checkpoint(job.classifier), replace(state, theta=theta), job.classifier.settings)
-        for model in self.runs:
+        for model in self.runs.keys() - {job.model}:
             self.states.setdefault(replace(job, model=model), replace(state, theta=theta))
 
     def _shared(self, job, epoch):

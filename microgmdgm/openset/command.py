@@ -221,15 +221,13 @@ def page(own, model, report, summary, images):
     if overall["collapsed"]:
         parts.append('<p class="warn">COLLAPSED: y says almost nothing of x. Try other numbers of new classes, more '
                      "labels, or more epochs.</p>")
-    parts += [f'<p class="warn">{html.escape(hint)}</p>'
-              for hint in report.hints]
+    parts += [f'<p class="warn">{html.escape(hint)}</p>' for hint in report.hints]
     parts += ["<h2>Slots</h2>", table(["slot", "rows", "confidence", "entropy, nats", "nearest known class (overlap)",
                                        *(["true classes"] if report.classes else [])],
                                       [_row(slot, report) for slot in report.slots], words=bool(report.classes))]
     parts += [picture(image, f"open-set report, {name}", large=len(report.slots) > 8)
               for name, image in images.items()]
-    scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in SCORES
-              if summary.get(name) is not None}
+    scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in SCORES if summary.get(name) is not None}
     if scores:
         parts += ["<h2>Against the truth</h2>", pairs(scores)]
     command = summary["settings"]["command"]

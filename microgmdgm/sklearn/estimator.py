@@ -58,7 +58,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
     prior : "uniform", "labels" or array of shape (n_slots,), default="uniform"
         p(y) over all slots, known classes first.  "uniform", as in the paper: 1/C for each known class, C the
         number of classes, and the rest shared equally by the other slots.  "labels": the same, but known classes
-        as often as they are labelled.  The fast recipe uses the slots about as often as the prior says.
+        as often as they are labelled.  The fast recipe uses the slots about as often as the prior says;
+        where it merges them this is only where it starts.
     model : "gm-dgm" or "m2", default="gm-dgm"
     recipe : "fast", "paper" or Recipe, default="fast"
         How to train; see `microgmdgm.recipes`.
