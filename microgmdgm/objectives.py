@@ -111,7 +111,7 @@ def smoothness(params, batch, log_q, *, perturb):
 
     def pullback(dterms):
         _, dq_r = around_pullback(dterms["smoothness"])
-        return {"q(y|x)": r_pullback(dq_r)[0]}, namespace(log_q).zeros_like(log_q)
+        return {"q(y|x)": r_pullback(dq_r)[0]}, 0
     return {"smoothness": around}, pullback
 
 

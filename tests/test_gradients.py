@@ -227,9 +227,12 @@ def stability_case(model, params, rng, runs):
 
 def smoothness_case(model, params, rng, runs):
     batch = random_batch(model, rng, runs)
-    perturb = around(model, rng, batch, runs)
-    return (lambda params, log_q: objectives.smoothness(params, batch, log_q, perturb=perturb),
-            [params, log_q_rows(model, rng, runs)], {})
+    perturb, log_q = around(model, rng, batch, runs), log_q_rows(model, rng, runs)
+
+    def smoothness(params):  # log q is a constant of it
+        value, pullback = objectives.smoothness(params, batch, log_q, perturb=perturb)
+        return value, lambda d: pullback(d)[0]
+    return smoothness, [params], {}
 
 
 def of_log_q_case(model, params, rng, runs):
