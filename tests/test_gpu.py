@@ -316,7 +316,7 @@ def test_a_step_can_be_timed(stand_in):
     assert 0 < times["started"] <= times["done"]
 
 
-LAUNCHES = {"fast": (262, 301), "fast, m2": (262, 288), "paper": (276, 352), "paper, m2": (263, 338), "table": (243, 308)}
+LAUNCHES = {"fast": (261, 301), "fast, m2": (261, 288), "paper": (276, 352), "paper, m2": (263, 338), "table": (242, 308)}
 
 
 @pytest.mark.parametrize("model, recipe, most", [(*case, LAUNCHES[name]) for case, name in zip(CASES, IDS)], ids=IDS)

@@ -3,6 +3,7 @@
 All are executors of concurrent.futures, so `compute` treats them alike.
 """
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -42,12 +43,12 @@ def processes(N):
     """N processes on this machine.  They ignore Ctrl-C and exit when this one does, however it ends."""
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
+    atexit.register(writer.close)  # not before: a pool would wait forever for the rest of a result
     pool = ProcessPoolExecutor(N, context, initializer=_end_with_parent, initargs=(reader,))
     try:
         yield pool, N
     finally:
-        writer.close()
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # the epochs that are under way are finished, for nothing
 
 
 def _end_with_parent(alive):
