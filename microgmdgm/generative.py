@@ -4,6 +4,8 @@ A reader is a scikit-learn classifier trained on true labels: it judges samples 
 """
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -23,6 +25,8 @@ from .marginal import exact
 from .models import at, decode, encode, log_p_x, log_prior, log_q_y
 
 SAMPLES = 2_000  # samples to judge, and rows to compare them with
+COMPONENTS = 10  # of the density of traits
+FALSE_ALARMS = 0.01  # share of known rows that count as unfamiliar
 FEW = 200  # rows whose log p(x) is measured, which is slow
 ROWS = 10_000  # pairs of an example and a sample of z at a time, so that memory stays bounded
 
@@ -125,12 +129,30 @@ def _traits(model, params, x):
     return to_host(xp.stack([xp.sum(a, axis=-1) for a in (each, far, logvar)], axis=-1))
 
 
-def familiarity(trained, x, components=10):
-    """A density of the traits of x: a function that scores other rows, low if they are like nothing in x.
-    x (N,width), N > components -> a function (M,width) -> (M,), the log-density under a mixture of Gaussians."""
-    density = make_pipeline(StandardScaler(), GaussianMixture(components, reg_covar=1e-3, random_state=0))
-    density.fit(traits(trained, x))
-    return lambda other: density.score_samples(traits(trained, other))
+@dataclass(frozen=True)
+class Familiarity:
+    """How familiar rows are: a density of the traits (N,3) of known ones, which is low for what is like nothing seen.
+    Every second known row makes the density, a mixture of Gaussians; the others say how low is unusual."""
+    known: np.ndarray
+
+    @cached_property
+    def density(self):
+        rows = self.known[::2]
+        return make_pipeline(StandardScaler(), GaussianMixture(
+            max(1, min(COMPONENTS, len(rows) // 20)), reg_covar=1e-3, random_state=0)).fit(rows)
+
+    @cached_property
+    def least(self):
+        """What all but a share FALSE_ALARMS of the known rows reach."""
+        return np.quantile(self(self.known[1::2]), FALSE_ALARMS)
+
+    def __call__(self, traits):
+        """The log-density of the traits.     (N,3) -> (N,)"""
+        return self.density.score_samples(traits)
+
+    def unfamiliar(self, traits):
+        """Whether rows are less familiar than almost all known ones.     (N,3) -> (N,) bool"""
+        return self(traits) < self.least
 
 
 def auroc(known, other):

@@ -113,13 +113,17 @@ def test_traits_by_hand(name, likelihood):
     assert (drawn <= 0).all()
 
 
-def test_what_is_like_nothing_seen_is_less_familiar():
+def test_what_is_like_nothing_seen_is_unfamiliar():
     rng = np.random.default_rng(4)
     model = small_model("gm-dgm", "gaussian")
     trained = Trained(model, random_theta(model, rng), np.arange(7), 7, 1.0, (0, 1))
-    score = generative.familiarity(trained, rng.random((500, 7)), components=3)
-    assert generative.auroc(score(rng.random((200, 7))), score(20 + rng.random((200, 7)))) > 0.99
-    assert 0.4 < generative.auroc(score(rng.random((200, 7))), score(rng.random((200, 7)))) < 0.6
+    known, others, far = (generative.traits(trained, x) for x in (
+        rng.random((5000, 7)), rng.random((5000, 7)), 20 + rng.random((200, 7))))
+    familiarity = generative.Familiarity(known)
+    assert generative.auroc(familiarity(others), familiarity(far)) > 0.99
+    assert 0.45 < generative.auroc(familiarity(others), familiarity(known[1::2])) < 0.55
+    assert familiarity.unfamiliar(far).mean() > 0.9
+    assert generative.FALSE_ALARMS / 2 < familiarity.unfamiliar(others).mean() < 2 * generative.FALSE_ALARMS
 
 
 def test_auroc_is_the_share_of_pairs_in_order():

@@ -44,7 +44,10 @@ def test_predictions_are_a_line_a_row(done):
         assert [line["label"] for line in lines] == model.predict(rows).tolist()
         np.testing.assert_allclose([float(line["probability"]) for line in lines], q.max(axis=1), atol=1e-6)
         np.testing.assert_allclose([float(line["entropy"]) for line in lines], -(q * np.log(q)).sum(axis=1), atol=1e-5)
-        assert all((line["known_or_new"] == "new") == line["label"].startswith("new-") for line in lines)
+        kinds, unfamiliar = np.array([line["known_or_new"] for line in lines]), model.unfamiliar(rows)
+        assert ((kinds == "unfamiliar") == unfamiliar).all() and unfamiliar.mean() < 0.1
+        new = np.array([line["label"].startswith("new-") for line in lines])
+        assert (kinds[~unfamiliar] == np.where(new, "new", "known")[~unfamiliar]).all()
 
 
 def test_the_report_and_the_summary_are_there(done):

@@ -400,3 +400,12 @@ def test_the_example_of_its_docstring_runs():
 
     from microgmdgm.sklearn import estimator
     assert doctest.testmod(estimator).attempted == 9 and doctest.testmod(estimator).failed == 0
+
+
+def test_rows_like_nothing_seen_are_unfamiliar(fitted, tmp_path):
+    X, *_ = blobs(600, seed=1)
+    far = X + 30 * np.eye(4)[0]
+    assert fitted.unfamiliar(X).mean() < 0.1 and fitted.unfamiliar(far).mean() > 0.9
+    fitted.save(tmp_path / "model.npz")
+    loaded = SemiUnsupervisedClassifier.load(tmp_path / "model.npz")
+    assert np.array_equal(loaded.unfamiliar(X), fitted.unfamiliar(X))

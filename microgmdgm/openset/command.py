@@ -3,7 +3,8 @@
 data.npz holds x (N,width) and y (N,), labels of any kind with −1 where there is none; it may hold x_test,
 with y_test, a truth that the report is held against, and image_shape (h, w).  A table is read by `tables`.
 
-    predictions.csv       a line a row of x: its label, how probable that is, H(q(y|x)) in nats, known or new
+    predictions.csv       a line a row of x: its label, how probable that is, H(q(y|x)) in nats, and whether the
+                          class is known, new, or a guess, as the row is unfamiliar: like nothing in x
     predictions-test.csv  the same of x_test, where there is one
     own.json              what was asked for, before anything runs
     checkpoint.npz        the last epoch, as long as the run is not finished: --resume goes on from it
@@ -263,12 +264,12 @@ def known_accuracy(model, x, truth):
 def write_predictions(path, model, x):
     """row,label,probability,entropy,known_or_new, one line per row of x, completely or not at all."""
     q = model.predict_proba(x)
-    found, entropy = q.argmax(axis=1), entropies(q)
+    found, entropy, unfamiliar = q.argmax(axis=1), entropies(q), model.unfamiliar(x)
     with whole(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         lines = csv.writer(text)
         lines.writerow(["row", "label", "probability", "entropy", "known_or_new"])
+        kinds = np.where(unfamiliar, "unfamiliar", np.where(found < len(model.known_classes_), "known", "new"))
         for row, slot in enumerate(found):
-            lines.writerow([row, model.classes_[slot], f"{q[row, slot]:.6f}", f"{entropy[row]:.6f}",
-                            "known" if slot < len(model.known_classes_) else "new"])
+            lines.writerow([row, model.classes_[slot], f"{q[row, slot]:.6f}", f"{entropy[row]:.6f}", kinds[row]])
         text.detach()

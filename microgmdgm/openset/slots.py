@@ -21,9 +21,11 @@ from sklearn.metrics import normalized_mutual_info_score, precision_recall_fscor
 
 from ..batches import blocks, moments
 from ..evaluation import contingency, entropies, majority_map, monitor
+from ..generative import FALSE_ALARMS
 from ..slots import in_words
 
 LEAST = 0.5     # smaller overlaps never count as alike: there may be few known classes, or none
+MANY = 3        # times as many unfamiliar rows as false alarms explain are worth a word
 UNSURE = 0.5    # a row is unsure if its most probable slot has less than this
 
 
@@ -31,7 +33,8 @@ UNSURE = 0.5    # a row is unsure if its most probable slot has less than this
 class Rows:
     """N rows and what is known of them.  q (N,K) is q(y|x); names are those of the K slots, of which the first `known`
     have labels; x (N,X) are the rows themselves, with feature_names; typicality (N,) orders the rows of a slot (None:
-    by confidence), for instance by a bound on log p(x); truth (N,) are classes of any kind.
+    by confidence), for instance by a bound on log p(x); truth (N,) are classes of any kind; unfamiliar (N,) says which
+    rows are like nothing in the training data.
     Raises ValueError where they do not fit each other."""
     q: np.ndarray
     names: list
@@ -40,6 +43,7 @@ class Rows:
     feature_names: list | None = None
     typicality: np.ndarray | None = None
     truth: np.ndarray | None = None
+    unfamiliar: np.ndarray | None = None
     merged: str = ""      # how the number of slots was found, in words
 
     def __post_init__(self):
@@ -48,7 +52,7 @@ class Rows:
         if self.q.ndim != 2 or not N or self.q.shape[1] != K or not 0 <= self.known <= K:
             raise ValueError(f"q must be (N, {K}), N > 0, a column for each of the {K} names, "
                              f"of which {self.known} are known, not {self.q.shape}")
-        for name in ("x", "typicality", "truth"):
+        for name in ("x", "typicality", "truth", "unfamiliar"):
             array = getattr(self, name)
             if array is not None and len(array) != N:
                 raise ValueError(f"{name} must have a row for each of the {N} of q, not {len(array)}")
@@ -151,6 +155,9 @@ class Report:
             hints.append(f"Only {100 * self.whole['share_new']:.1f} % of the rows lie in new slots, where "
                          f"{100 * self.whole['prior_new']:.0f} % were expected: known slots may have swallowed a new "
                          "class. Try more slots, or more labels.")
+        if (strange := self.whole.get("share_unfamiliar", 0)) > MANY * FALSE_ALARMS:
+            hints.append(f"{100 * strange:.1f} % of the rows are like nothing in the training data, of which "
+                         f"{100 * FALSE_ALARMS:.0f} % would be: their classes, known or new, are guesses.")
         return [hint for hint in hints if hint]
 
 
@@ -232,6 +239,8 @@ def _whole(rows, prior):
              "share_unsure": float((rows.confidence < UNSURE).mean()),
              "share_new": float((rows.slot >= rows.known).mean()), "prior_new": float(sum(prior[rows.known:])),
              "merged": rows.merged, **monitor(rows.q, prior)}
+    if rows.unfamiliar is not None:
+        whole["share_unfamiliar"] = float(np.mean(rows.unfamiliar))
     if rows.truth is not None:
         classes, true = rows.true
         slot_map = majority_map(contingency(rows.slot, true, len(rows.names), len(classes)))
@@ -259,5 +268,5 @@ def report(classifier, X, truth=None, examples=10, feature_names=None):
     names = getattr(classifier, "feature_names_in_", None) if feature_names is None else feature_names
     rows = Rows(classifier.predict_proba(X), classifier.classes_, len(classifier.known_classes_), x=np.asarray(X),
                 feature_names=names, typicality=classifier.score_samples(X), truth=truth,
-                merged=in_words(classifier.trained_))
+                unfamiliar=classifier.unfamiliar(X), merged=in_words(classifier.trained_))
     return analyse(rows, examples, classifier.trained_.model.prior)

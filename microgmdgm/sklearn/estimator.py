@@ -8,6 +8,7 @@ Imported only when asked for: `from microgmdgm.sklearn import SemiUnsupervisedCl
 
 import hashlib
 import json
+import math
 import warnings
 from dataclasses import asdict, fields, replace
 from numbers import Integral
@@ -25,8 +26,9 @@ from ..backend import gpu, to_host
 from ..batches import blocks
 from ..data import Data, slot_prior
 from ..evaluation import monitor
+from ..generative import Familiarity, traits
 from ..recipes import RECIPES, Recipe, recipe_for
-from ..trained import ROWS, read
+from ..trained import ROWS, Trained, read
 from ..training import fit
 from .labels import marked, plain, slots_of, unlabelled
 from .tables import Columns, View, refuse_text
@@ -35,6 +37,7 @@ MINIMUM_SD = 1e-6  # of a column as the model sees it: less is rounding
 SAMPLES = 8        # of z, for the bound of score_samples
 AUTO = 5           # new classes, and as many extra slots, if their number is to be found
 SMALL = 5_000      # rows: with fewer the networks are smaller
+FAMILIAR = 4_000   # rows of X, about, that say how familiar others are
 CHANGES = ("epochs", "classifier_epochs", "learning_rate", "alpha", "gamma", "beta", "adversarial_length", "sum_over_y",
            "samples")  # in the recipe
 KINDS = {"n_new_classes": settings.SLOTS | "auto", "extra_classes": settings.SLOTS, "model": settings.MODEL,
@@ -97,6 +100,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
     merges_ : list of (epoch, slot, into slot, c)
         Which slots were merged as parts of one class, and c, how easily random maps mix the two; closest_ is the
         largest c of two slots that are left: the smaller, the surer their number.
+    familiarity_ : microgmdgm.generative.Familiarity
+        What `unfamiliar` measures rows by.
     monitor_ : dict
         The collapse monitor on X (`microgmdgm.evaluation.monitor`).
     n_features_in_, feature_names_in_ :
@@ -171,8 +176,9 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             print(f"{type(self).__name__}: {len(X)} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
                   f"recipe {self.recipe_.name}")
         self._train(X, slots, checkpoint)
-        q = self._by_rows("predict_proba", X)
+        q = self._by_rows(Trained.predict_proba, X)
         self.transduction_ = self.classes_[np.where(slots >= 0, slots, q.argmax(axis=1))]
+        self.familiarity_ = Familiarity(self._by_rows(traits, X[::math.ceil(len(X) / FAMILIAR)]))
         self.monitor_ = monitor(q, self.trained_.model.prior)
         if self.monitor_["collapsed"]:
             information, used = self.monitor_["mutual_information"], self.monitor_["slots_used"]
@@ -231,22 +237,27 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
 
     def predict_proba(self, X):
         """q(y|x).     X (N,width) -> (N,K), columns as in classes_"""
-        return self._by_rows("predict_proba", self._check(X))
+        return self._by_rows(Trained.predict_proba, self._check(X))
 
     def predict(self, X):
         """The most probable class.     X (N,width) -> (N,)"""
         q = self.predict_proba(X)
         return self.classes_[q.argmax(axis=1)]
 
+    def unfamiliar(self, X):
+        """Whether a row is like nothing in the training data, which makes its class, known or new, a guess.  One row
+        of those in a hundred counts as such too (`microgmdgm.generative.Familiarity`).     X (N,width) -> (N,) bool"""
+        return self.familiarity_.unfamiliar(self._by_rows(traits, self._check(X)))
+
     def transform(self, X):
         """The mean of q(z|x,y) under the most probable y.     X (N,width) -> (N,Z)"""
-        return self._by_rows("encode", self._check(X))
+        return self._by_rows(Trained.encode, self._check(X))
 
     def score_samples(self, X):
         """A bound on log p(x) in nats, Eq. 10 averaged over a few samples of z that all rows share; a density in
         the units of X for a Gaussian likelihood, of the columns that are not constant.     X (N,width) -> (N,)"""
         X = self._check(X)
-        bound = np.mean([self._by_rows("bound", X, seed=seed, common=True) for seed in range(SAMPLES)], axis=0)
+        bound = np.mean([self._by_rows(Trained.bound, X, seed=seed, common=True) for seed in range(SAMPLES)], axis=0)
         return bound + np.concatenate([self.columns_.log_density(X[i:i + ROWS]) for i in range(0, len(X), ROWS)])
 
     def score(self, X, y, sample_weight=None):
@@ -287,7 +298,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         names = {"feature_names": self.feature_names_in_.astype(str)} if hasattr(self, "feature_names_in_") else {}
         self.trained_.save(path, estimator=json.dumps({"params": params, **rest}, default=_number),
                            classes=self.classes_, transduction=self.transduction_, kinds=self.columns_.kinds,
-                           shift=self.columns_.shift, unit=self.columns_.unit, **names)
+                           shift=self.columns_.shift, unit=self.columns_.unit, traits=self.familiarity_.known,
+                           **names)
 
     @classmethod
     def load(cls, path):
@@ -303,6 +315,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             self = cls(**rest["params"])
             self.columns_ = Columns(rest["likelihood"], rest["white"], extra["kinds"], extra["shift"], extra["unit"])
             self.classes_, self.transduction_ = extra["classes"], extra["transduction"]
+            self.familiarity_ = Familiarity(extra["traits"])
             self.history_, self.monitor_, self.n_iter_ = rest["history"], rest["monitor"], len(rest["history"])
             self._check_settings()
             settings.LIKELIHOOD(rest["likelihood"]), settings.POSITIVE(rest["white"])
@@ -311,6 +324,9 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             if not all(column.shape == width and column.dtype.kind in "iuf" for column in columns) or (
                     self.classes_.shape != K or settings.ORDINAL(known) > K[0]):
                 raise ValueError("its columns or classes do not fit its model")
+            seen = extra["traits"]
+            if not (len(seen) > 1 and seen.shape[1:] == (3,) and seen.dtype.kind == "f" and np.isfinite(seen).all()):
+                raise ValueError("its traits must be finite numbers, three a row")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is a damaged estimator, or one of another version: {error}") from None
         self.trained_, self.recipe_, self.likelihood_ = trained, recipe, rest["likelihood"]
@@ -367,11 +383,11 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         check_is_fitted(self)
         return validate_data(self, X, reset=False)
 
-    def _by_rows(self, method, X, **options):
-        """A method of `Trained` on X, a few rows at a time, in float64, so that the result of a row does not
-        depend on the others."""
+    def _by_rows(self, function, X, **options):
+        """A function of a `Trained` and rows, such as one of its methods, on X, a few rows at a time, in float64, so
+        that the result of a row does not depend on the others."""
         trained = replace(self.trained_, theta=self.trained_.theta.astype(np.float64))
-        return np.concatenate([getattr(trained, method)(self.columns_.rows(X[i:i + ROWS]), **options)
+        return np.concatenate([function(trained, self.columns_.rows(X[i:i + ROWS]), **options)
                                for i in range(0, len(X), ROWS)])
 
 
