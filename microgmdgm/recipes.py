@@ -42,6 +42,7 @@ class Recipe:
     first_maps: SCALE = 1.0         # multiplies `maps` and `noise` during the first epochs
     maps_grow: FEW = 1              # number of epochs over which `maps` and `noise` grow to that size, in equal steps
     first_smoothness: WEIGHT = 1.0  # multiplies `smoothness` during the first epochs
+    smooth_from: MORE_EPOCHS = 0    # epochs before the first one with smoothness
     first_beta: WEIGHT = 1.0        # multiplies `beta` during the first epochs
     merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to first_epochs; 0: never
     merge_above: SHARE = 0.2        # two slots merge if their c (slots.py) is above this,
@@ -99,7 +100,7 @@ class Recipe:
         still = joint and self.held > 0
         return Step(joint, rate * min(1.0, (1 - progress) / max(1 - decay_from, 1e-9)),
                     0.0 if still else self._gamma(progress if joint else 0.0),
-                    (self.consistency, smoothness * self.smoothness, beta * self.beta),
+                    (self.consistency, smoothness * self.smoothness * (epoch >= self.smooth_from), beta * self.beta),
                     0.0 if still else size * self.maps, 0.0 if still else size * self.noise,
                     "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y,
                     min(1.0, (epoch - begin + share) / self.kl_warm_up) if joint and self.kl_warm_up else 1.0)
@@ -116,22 +117,24 @@ class Recipe:
 # on means.  Its published code has 3e-4, 110 and output_sd = 1e-3, with which new slots do not come into use.
 PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, weight_prior=True, clip=1.0,
                minimum_sd=0.1)
-# At first: little smoothness, because it fixes slots where they are, even one that two digits share; large maps that
-# grow to full size, because the features that q(y|x) starts with would tell the maps apart and not the images; and a
-# strong balance, which fills slots, until those of one digit are merged.  Then: smaller maps and much smoothness, which
-# find the borders between digits; and half of the balance.
-FAST = Recipe("fast", epochs=8, classifier_epochs=30, classifier_rate=2e-3, classifier_decay_from=0.6,
+# At first: half of the smoothness, which fixes slots where they are, even one that two digits share; large maps
+# that grow to full size, because the features that q(y|x) starts with would tell the maps apart and not the images; and
+# a strong balance, which fills slots, until those of one digit are merged.  Then: smaller maps and much smoothness,
+# which find the borders between digits; and half of the balance.
+FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, classifier_decay_from=0.6,
               unlabelled_batch=250, labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0,
-              maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, merge_from=8, minimum_epoch=50_000,
-              first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.125, first_beta=2.0,
-              held=0.85, q_rate=0.01, dream=2.0, kl_warm_up=1.0, warm_start=True, labelled_share=True,
+              maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, merge_from=8, merge_last=0.125, minimum_epoch=50_000,
+              first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.5, first_beta=2.0,
+              held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True, labelled_share=True,
               joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
-# Small images, which a map blurs more: smaller maps at first, and fewer epochs, because there is less to learn.
-FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, minimum_sd=0.0)
+# Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
+# fewer epochs, because there is less to learn.
+FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, first_smoothness=0.125, smooth_from=5,
+                     minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`recipe_for`), because classes are rarely as frequent as the prior says.  The learning rate rises at first, because
 # wide tables diverge otherwise.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, merge_last=0.2, learning_rate=1e-3, rate_warm_up=100,
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, learning_rate=1e-3, rate_warm_up=100,
                      minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 

@@ -220,7 +220,8 @@ def test_only_images_are_augmented(image_shape):
 @pytest.mark.parametrize("setting", ["first_maps", "first_smoothness", "first_beta"])
 def test_the_first_epochs_have_settings_of_their_own(setting):
     """They change what the first epochs do, and nothing where there are none."""
-    recipe = replace(recipes.FAST_SMALL, epochs=1, classifier_epochs=1, minimum_epoch=500, first_epochs=1)
+    recipe = replace(recipes.FAST_SMALL, epochs=1, classifier_epochs=1, minimum_epoch=500, first_epochs=1,
+                     smooth_from=0)
 
     def theta(recipe):
         rngs = [np.random.default_rng(0)]
@@ -231,6 +232,11 @@ def test_the_first_epochs_have_settings_of_their_own(setting):
     assert np.abs(theta(other) - theta(recipe)).max() > 1e-3
     recipe, other = (replace(each, first_epochs=0) for each in (recipe, other))
     np.testing.assert_array_equal(theta(other), theta(recipe))
+
+
+def test_smoothness_begins_when_the_recipe_says():
+    recipe = replace(recipes.FAST, first_smoothness=0.5, smooth_from=3)
+    assert [recipe.at(epoch).weights[1] for epoch in (0, 2, 3, 9, 10)] == [0, 0, 1, 1, 2]
 
 
 def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
@@ -246,9 +252,9 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
         assert {phase.objective for phase in phases[:begin]} == {objectives.classifier}
         assert {phase.objective for phase in phases[begin:recipe.held_until]} == {objectives.held}
         assert {phase.objective for phase in phases[recipe.held_until:]} == {objectives.joint}
-        assert recipe.held_until == recipe.total_epochs - (2 if recipe is recipes.FAST else 1)
+        assert recipe.held_until == recipe.total_epochs - 1
     held = replace(recipes.FAST, held=0.0, gamma_held=0.7, gamma_gone=0.85)
-    assert held.at(30, 0.69 * 8).gamma == 50 and 0 < held.at(30, 0.77 * 8).gamma < 50 and held.at(30, 7).gamma == 0
+    assert held.at(24, 0.69 * 8).gamma == 50 and 0 < held.at(24, 0.77 * 8).gamma < 50 and held.at(24, 7).gamma == 0
     fast, small = recipes.FAST, recipes.FAST_SMALL
     assert fast.at(18).rate == 2e-3 and fast.at(29, 1.0).rate == 0 and small.at(15, 1.0).rate == 0
     assert [fast.at(epoch).weights for epoch in (0, 9, 10, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
