@@ -256,7 +256,7 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
     held = replace(recipes.FAST, held=0.0, gamma_held=0.7, gamma_gone=0.85)
     assert held.at(24, 0.69 * 8).gamma == 50 and 0 < held.at(24, 0.77 * 8).gamma < 50 and held.at(24, 7).gamma == 0
     fast, small = recipes.FAST, recipes.FAST_SMALL
-    assert fast.at(18).rate == 2e-3 and fast.at(29, 1.0).rate == 0 and small.at(15, 1.0).rate == 0
+    assert fast.at(14).rate == 2e-3 and fast.at(23, 1.0).rate == 0 and small.at(15, 1.0).rate == 0
     assert [fast.at(epoch).weights for epoch in (0, 9, 10, 37)] == [(1, 0.25, 8)] * 2 + [(1, 2, 4)] * 2
     assert [fast.at(epoch).maps for epoch in (0, 1, 2, 9, 10, 37)] == [0.5, 1.0, 1.5, 1.5, 0.75, 0.0]
     assert [small.at(epoch).maps for epoch in (2, 15)] == [1.0, 0.75]
