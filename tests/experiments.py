@@ -1,18 +1,19 @@
 """The fast recipe elsewhere, and taken apart: each row a command of run_mnist.py, each figure a mean over seeds.
 
-    python -m tests.experiments [regimes splits ablation schedules] [--jobs N] [--seeds N] [--out DIR]
+    python -m tests.experiments [regimes splits others ablation schedules] [--jobs N] [--seeds N] [--out DIR]
 
 writes NAME.json, in lessons/results/experiments if nothing else is said, with every run of every row as soon as it
-is finished, and prints the tables of all that are there; runs that a JSON holds already are not run again.  Regimes
-and splits are scored on the test set.  Ablation and schedules are not: they are on the last 10,000 training images, by
-which settings are chosen, and at half of the recipe's epochs.
+is finished, and prints the tables of all that are there; runs that a JSON holds already are not run again.  Regimes,
+splits and others are scored on the test set.  Ablation and schedules are not: they are on the last 10,000 training
+images, by which settings are chosen, and at half of the recipe's epochs.  Others takes usps.npz from this folder: x_train
+(7291,256), bytes, y_train, x_test (2007,256), y_test and image_shape (16, 16) of USPS, which has no mirror to name.
 """
 
 import argparse
 import json
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +22,30 @@ from joblib import cpu_count
 
 import run_mnist
 from microgmdgm import backend
-from microgmdgm.experiment import command, executors, options
+from microgmdgm.experiment import Source, command, executors, options
 from microgmdgm.files import write_json
 from tests.real_cases import cell
 
+
+@dataclass(frozen=True)
+class Part(Source):
+    """A part of the training images: the first N of a random order, or of every class but 0 1 2 8 9 a share."""
+    images: int | None = None
+    share: float = 1.0
+
+    def load(self):
+        data, rng = super().load(), np.random.default_rng(0)
+        order = rng.permutation(len(data.x_train))
+        order = order[np.isin(data.y_train[order], (0, 1, 2, 8, 9)) | (rng.random(len(order)) < self.share)]
+        rows = np.sort(order[:self.images])
+        return replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows])
+
+
+PARTS = {  # title of a row: what it leaves out
+    "MNIST, 2,000 images": {"images": 2_000}, "MNIST, 8,000 images": {"images": 8_000},
+    "MNIST, never-labelled digits at 25 %": {"share": 0.25}}
+FASHION = "--dataset fashion-mnist --labels-per-class 120"  # 2 % of a class
+USPS = "--dataset usps.npz --labels-per-class 20"
 ALL = "0 1 2 3 4 5 6 7 8 9"
 HALF = "--dataset mnist-validation --classifier-epochs 15 --epochs 4 --set first_epochs=4"  # as version 0.2 had it
 SCHEDULES = {  # of maps and weights, beside the recipe's
@@ -51,7 +72,17 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
     "splits": {"seeds": 5, "rows": {
         **OTHERS,
         "labelled 0 1 2 3 4 5 6 7": "--labelled-classes 0 1 2 3 4 5 6 7",
-        "20 labels a class": "--labels-per-class 20"}},
+        "20 labels a class": "--labels-per-class 20",
+        "20 slots to begin with": "--extra-classes 10",
+        "30 slots to begin with": "--extra-classes 20"}},
+    "others": {"seeds": 3, "rows": {
+        "MNIST, 2,000 images": "--labels-per-class 50",
+        "MNIST, 8,000 images": "--labels-per-class 50",
+        "MNIST, never-labelled digits at 25 %": "",
+        "USPS": USPS,
+        "USPS, unsupervised, 20 slots": f"{USPS} --labelled-classes --extra-classes 10",
+        "Fashion-MNIST, labelled 0 1 2 3 4": f"{FASHION} --labelled-classes 0 1 2 3 4",
+        "Fashion-MNIST, unsupervised, 20 slots": f"{FASHION} --labelled-classes --extra-classes 10"}},
     "ablation": {"seeds": 5, "rows": {
         "the recipe": HALF,
         "with all of its epochs": f"{HALF} first_epochs=8 --classifier-epochs 30 --epochs 8",
@@ -82,10 +113,13 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
 }
 
 
-def jobs_of(arguments, seeds):
-    """The source of the data and a Job for each seed.  Raises ValueError, DataError."""
+def jobs_of(arguments, seeds, **part):
+    """The source of the data, or of a part of them, and a Job for each seed.  Raises ValueError, DataError."""
     asked = options.parse(shlex.split(arguments))
     source, data = command.find_data(asked)
+    if part:
+        source = Part(source.dataset, source.folder, **part)
+        data = source.load()
     job = run_mnist.job_of(asked, data, threads=1)
     return source, [replace(job, model=asked.model, seeds=(seed,)) for seed in seeds]
 
@@ -101,7 +135,7 @@ def run(name, seeds, processes, path):
         if row["arguments"] != arguments:
             raise ValueError(f"{path} holds the row {title!r} with other arguments, {row['arguments']}: remove it there")
         done = {kept["seed"] for kept in row["runs"]}
-        source, jobs = jobs_of(arguments, [seed for seed in seeds if seed not in done])
+        source, jobs = jobs_of(arguments, [seed for seed in seeds if seed not in done], **PARTS.get(title, {}))
         for job in jobs:
             rows_of[job], curves[job] = row, []
             todo.setdefault(source, []).append(job)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from microgmdgm.data import DataError
@@ -11,14 +12,27 @@ from microgmdgm.recipes import FAST
 from tests import experiments
 
 RESULTS = Path(__file__).parent.parent / "lessons" / "results" / "experiments"
-ROWS = [arguments for experiment in experiments.EXPERIMENTS.values() for arguments in experiment["rows"].values()]
+ROWS = [arguments for experiment in experiments.EXPERIMENTS.values() for title, arguments in experiment["rows"].items()
+        if title not in experiments.PARTS]
 
 
 def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     """With digits in MNIST's place, which is not needed for that, and other labels where a row names none."""
     monkeypatch.setattr(options, "recipe_for", lambda *_: FAST)
     jobs = [experiments.jobs_of(f"--labels-per-class 9 {arguments} --dataset digits", [0])[1][0] for arguments in ROWS]
-    assert len(set(jobs)) == len(ROWS) == 49
+    assert len(set(jobs)) == len(ROWS) == 55
+
+
+def test_a_part_of_the_data_is_learnt_from(monkeypatch):
+    whole, _ = experiments.jobs_of("--dataset digits", [0])
+    x, y = whole.load().x_train, whole.load().y_train
+    source, (job,) = experiments.jobs_of("--dataset digits", [0], images=300)
+    few = source.elsewhere().load()
+    assert few.x_train.shape == (300, 64) and job.fingerprint == few.fingerprint != whole.load().fingerprint
+    assert {*map(bytes, few.x_train)} <= {*map(bytes, x)} and len(few.x_test) == len(whole.load().x_test)
+    thinned = experiments.Part("digits", share=0.25).load()
+    kept = np.bincount(thinned.y_train) / np.bincount(y)
+    assert (kept[[0, 1, 2, 8, 9]] == 1).all() and (0.1 < kept[3:8]).all() and (kept[3:8] < 0.4).all()
 
 
 def test_the_long_rows_lengthen_the_last_phase_alone():

@@ -156,7 +156,7 @@ class Source:
 
     def elsewhere(self):
         """The Source for another machine, which may lack the folder but have the data in its cache."""
-        return self if self.folder and Path(self.folder).is_dir() else Source(self.dataset)
+        return self if self.folder and Path(self.folder).is_dir() else replace(self, folder=None)
 
 
 @lru_cache(maxsize=1)
