@@ -1,4 +1,4 @@
-"""The figures: Figure 2 of the paper, learning curves, samples per slot, the latent space."""
+"""The figures: Figure 2 of the paper, learning curves, samples, styles and walks, the latent space."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -117,24 +117,51 @@ def learning_curves(metrics, title):
     return figure
 
 
+def _grid(x, trained, title):
+    """Images (rows, columns, width) side by side: the figure, its axes, and the middles of rows and columns."""
+    (rows, columns), (h, w) = x.shape[:2], trained.image_shape
+    canvas = np.pad(x.reshape(rows, columns, h, w), ((0, 0), (0, 0), (0, 1), (0, 1)))  # a white line between pictures
+    h, w = h + 1, w + 1
+    figure = Figure(figsize=(1.2 + 0.5 * columns, 0.8 + 0.5 * rows), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(canvas.transpose(0, 2, 1, 3).reshape(rows * h, columns * w), cmap="gray_r", vmin=0, vmax=trained.white)
+    for k in range(1, rows):
+        axes.axhline(k * h - 0.5, color="#bbbbbb", linewidth=0.6)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=11)
+    return figure, axes, np.arange(rows) * h + h / 2, np.arange(columns) * w + w / 2
+
+
 def samples(trained, title, slots=None, columns=10, seed=0, names=None):
     """A row of samples p(x|z), z ~ p(z|y), of each of the slots, or of all.  For images."""
-    names, (h, w) = slot_names(trained.labelled_classes, trained.model.K, names), trained.image_shape
+    names = slot_names(trained.labelled_classes, trained.model.K, names)
     slots = np.arange(trained.model.K) if slots is None else np.asarray(slots)
-    K = len(slots)
-    x = trained.sample(K * columns, np.repeat(slots, columns), seed).reshape(K, columns, h, w)
-    h, w = h + 1, w + 1  # a line of white between pictures
-    canvas = np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1))).transpose(0, 2, 1, 3).reshape(K * h, columns * w)
-    figure = Figure(figsize=(1.2 + 0.5 * columns, 0.8 + 0.5 * K), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=trained.white)
-    for k in range(1, K):
-        axes.axhline(k * h - 0.5, color="#bbbbbb", linewidth=0.6)
-    axes.set_yticks(np.arange(K) * h + h / 2, [names[k] for k in slots])
-    axes.set_xticks([])
+    x = trained.sample(len(slots) * columns, np.repeat(slots, columns), seed).reshape(len(slots), columns, -1)
+    figure, axes, rows, _ = _grid(x, trained, title)
+    axes.set_yticks(rows, [names[k] for k in slots])
     axes.set_ylabel("slot")
-    axes.set_title(title, fontsize=11)
     return figure
+
+
+def styles(trained, x, title, names=None):
+    """Images, their reconstructions, and each in its own style in every slot.     x (N,width), a row an image"""
+    N, K = len(x), trained.model.K
+    drawn = trained.draw(np.repeat(trained.style(x), K, axis=0), np.tile(np.arange(K), N)).reshape(N, K, -1)
+    names = slot_names(trained.labelled_classes, K, names)
+    figure, axes, _, columns = _grid(
+        np.concatenate([x[:, None], trained.reconstruct(x)[:, None], drawn], axis=1), trained, title)
+    axes.set_xticks(columns, ["x", "of its z", *names], rotation=90)
+    return figure
+
+
+def walks(trained, x, title, columns=12):
+    """From each image to the next one, in a straight line between their z, with the y of the nearer; for GM-DGM y
+    has no part in p(x|z).     x (N,width)"""
+    z, y, share = trained.encode(x), trained.predict(x), np.linspace(0, 1, columns)[:, None]
+    drawn = [trained.decode((1 - share) * z[i] + share * z[i + 1], np.where(share[:, 0] < 0.5, y[i], y[i + 1]))
+             for i in range(len(x) - 1)]
+    return _grid(np.stack(drawn), trained, title)[0]
 
 
 def latent(trained, x, classes, title, points=2000, names=None):

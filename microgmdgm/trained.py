@@ -65,7 +65,7 @@ class Trained:
 
     def reconstruct(self, x):
         """The mean of p(x|z) at that z, in the data's units.     (N,width) -> (N,width)"""
-        return np.concatenate([self._decoded(encode(self.params, x=part, y=y)[0][0], y)
+        return np.concatenate([self.decode(encode(self.params, x=part, y=y)[0][0], y)
                                for part, y in self._with_slots(x)])
 
     def sample(self, n, y=None, seed=0):
@@ -77,9 +77,32 @@ class Trained:
         y = np.broadcast_to(y, (n,))
         if n and not (0 <= y.min() and y.max() < self.model.K):
             raise ValueError(f"slots go from 0 to {self.model.K - 1}, but y holds {y.min()} to {y.max()}")
+        return self.draw(rng.standard_normal((n, self.model.Z)), y)
+
+    def style(self, x):
+        """What z says that y does not: its place in p(z|y), (z − μ(y)) / σ(y), or z itself for M2, at the mean of
+        q(z|x,y) under the most probable y.     x (N,width) -> (N,Z)"""
+        z, y = self.encode(x), self.predict(x)
+        if self.model.name == "m2":
+            return z
+        mu, logvar = (to_host(a)[y] for a in self.params["p(z|y)"])
+        return (z - mu) * np.exp(-0.5 * logvar)
+
+    def draw(self, style, y):
+        """The means of p(x|z) at the z of a style in slot y.     (N,Z), (N,) -> (N,width)"""
         xp = namespace(self.theta)
-        y, z = xp.asarray(y), xp.asarray(rng.standard_normal((n, self.model.Z)), dtype=self.theta.dtype)
-        return self._decoded(prior_sample(self.model, self.params, y=y, eps=z)[0], y)
+        style, y = xp.asarray(style, dtype=self.theta.dtype), xp.asarray(y)
+        return self.decode(prior_sample(self.model, self.params, y=y, eps=style)[0], y)
+
+    def decode(self, z, y):
+        """The means of p(x|z), or of p(x|y,z) for M2, in the data's units.     z (N,Z), y (N,) -> (N,width)"""
+        xp = namespace(self.theta)
+        z, y = xp.asarray(z, dtype=self.theta.dtype), xp.asarray(y)
+        h, _ = decode(self.model, self.params, z, y=y)
+        mean, _ = mean_x(self.model, h)
+        x = np.zeros((len(z), self.width), dtype=self.theta.dtype)
+        x[:, self.pixels] = to_host(mean) * self.white
+        return x
 
     def bound(self, x, seed=0, common=False):
         """L(x), exact over y and with one sample of z, in nats.  Eq. 10.     x (N,width) -> (N,)
@@ -105,13 +128,6 @@ class Trained:
 
     def _with_slots(self, x):
         return ((part, log_q_y(self.params["q(y|x)"], part)[0].argmax(axis=1)) for part in self._parts(x))
-
-    def _decoded(self, z, y):
-        h, _ = decode(self.model, self.params, z, y=y)
-        mean, _ = mean_x(self.model, h)
-        x = np.zeros((len(z), self.width), dtype=self.theta.dtype)
-        x[:, self.pixels] = to_host(mean) * self.white
-        return x
 
     def save(self, path, **others):
         """Write the model and other arrays as an .npz without pickle, completely or not at all."""

@@ -3,6 +3,8 @@
 import numpy as np
 
 from microgmdgm import data, plots
+from microgmdgm.models import Model
+from microgmdgm.trained import Trained
 
 NAMES = data.SETS["fashion-mnist"].classes
 
@@ -53,3 +55,22 @@ def test_the_latent_space_and_samples_name_the_classes():
     assert legend == ["T-shirt", "trouser", "pullover (never labelled)"]
     assert ticks(plots.samples(Drawn, "title", names=NAMES).axes[0].yaxis) == ["T-shirt", "trouser", "new-0"]
     assert ticks(plots.samples(Drawn, "title").axes[0].yaxis) == ["0", "1", "new-0"]
+
+
+def test_styles_and_walks_begin_and_end_with_the_images():
+    rng = np.random.default_rng(0)
+    model = Model("gm-dgm", (0.25,) * 4, X=9, Z=3, H=5)
+    trained = Trained(model, model.layout.initial(rng), np.arange(9), 9, 1.0, (0, 1), (3, 3))
+    x = rng.random((5, 9))
+    again = trained.reconstruct(x).reshape(5, 3, 3)
+    axes = plots.styles(trained, x, "title").axes[0]
+    drawn = axes.images[0].get_array()
+    assert ticks(axes.xaxis) == ["x", "of its z", "0", "1", "new-0", "new-1"] and drawn.shape == (5 * 4, 6 * 4)
+    np.testing.assert_allclose(drawn[:3, :3], x[0].reshape(3, 3))
+    np.testing.assert_allclose(drawn[4:7, 4:7], again[1])
+    own = 8 + 4 * trained.predict(x)[2]
+    np.testing.assert_allclose(drawn[8:11, own:own + 3], again[2], atol=1e-5)
+    drawn = plots.walks(trained, x, "title").axes[0].images[0].get_array()
+    assert drawn.shape == (4 * 4, 12 * 4)
+    np.testing.assert_allclose(drawn[:3, :3], again[0], atol=1e-5)
+    np.testing.assert_allclose(drawn[-4:-1, -4:-1], again[4], atol=1e-5)

@@ -82,7 +82,8 @@ def test_every_file_is_there_and_the_models_load(both):
     config = json.loads((out / "config.json").read_text())
     assert config["command"].startswith("python run_mnist.py --dataset digits") and config["job"]["recipe"]["epochs"] == 1
     for name in ("m2", "gm-dgm"):
-        for picture in (f"figure2-{name}", f"slots-{name}", f"latent-{name}", f"samples-{name}", "figure2", "curves"):
+        for picture in (*(f"{kind}-{name}" for kind in ("figure2", "slots", "latent", "samples", "styles", "walks")),
+                        "figure2", "curves"):
             assert (out / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
         summary = json.loads((out / "summary.json").read_text())["models"][name]["runs"][0]
         trained = microgmdgm.load(out / f"model-{name}-seed3.npz")
@@ -119,7 +120,7 @@ def test_the_report_is_one_page_with_all_of_it(both):
             self.words.append(words)
     page = Page()
     page.feed(text)
-    assert page.stack == [] and len(page.pictures) == 9
+    assert page.stack == [] and len(page.pictures) == 13
     words = " ".join(" ".join(page.words).split())
     summary = json.loads((out / "summary.json").read_text())
     for phrase in ("M2 and GM-DGM on digits", "10 for each of the classes 0 1 2 8 9; none for 3 4 5 6 7", "of the test examples their class",

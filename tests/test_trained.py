@@ -54,6 +54,19 @@ def test_many_rows_are_one_row_many_times(trained, monkeypatch):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_style_is_drawn_in_any_slot(trained):
+    """In its own slot it is the reconstruction; a standard normal style is a sample."""
+    x = images()
+    style, y = trained.style(x), trained.predict(x)
+    np.testing.assert_allclose(trained.draw(style, y), trained.reconstruct(x), rtol=1e-4, atol=1e-4)
+    assert np.abs(trained.draw(style, (y + 1) % 4) - trained.reconstruct(x)).max() > 0.01
+    eps = np.random.default_rng(3).standard_normal((5, 3))
+    np.testing.assert_array_equal(trained.draw(eps, [0, 1, 2, 3, 0]), trained.sample(5, [0, 1, 2, 3, 0], seed=3))
+    if trained.model.name == "gm-dgm":
+        mu, logvar = trained.params["p(z|y)"]
+        np.testing.assert_allclose(mu[y] + np.exp(logvar[y] / 2) * style, trained.encode(x), rtol=1e-4, atol=1e-5)
+
+
 def test_samples_of_a_slot_differ_from_those_of_another(trained):
     a, b = trained.sample(400, 0, seed=1), trained.sample(400, 3, seed=1)
     assert np.abs(a.mean(axis=0) - b.mean(axis=0)).max() > 0.05

@@ -15,6 +15,9 @@ FIGURES = (  # heading, kind, caption of what is drawn from the data with a trai
      "the learnt y stands for the class most common in it."),
     ("Slots", "slots", "The same with a column a slot, under its name and the class most common in it."),
     ("Samples of each slot", "samples", "Means of p(x|z) with z drawn from p(z|y)."),
+    ("One style in all slots", "styles", "Each row: a test image x, its reconstruction, and its style in every slot: z "
+     "at the same place in each p(z|y)."),
+    ("Walks", "walks", "Each row: means of p(x|z) on a straight line of z from one of these images to the next."),
     ("Latent space", "latent", "Means of q(z|x,y) in two dimensions, by t-SNE."))
 
 
@@ -65,6 +68,10 @@ def _from_data(folder, best, data):
             used = np.unique(panels[name][0])
             pictures["samples", name] = partial(plots.samples, trained, f"{where}:\nsamples of each slot in use", used,
                                                 names=names)
+            first = data.x_test[np.unique(data.y_test, return_index=True)[1][:10]]  # one of each class
+            pictures["styles", name] = partial(plots.styles, trained, first, f"{where}:\none style in all slots",
+                                               names=names)
+            pictures["walks", name] = partial(plots.walks, trained, first, f"{where}:\nwalks in z")
         pictures["latent", name] = partial(plots.latent, trained, data.x_test, data.y_test,
                                            f"{where}:\nmeans of z, test data", names=names)
     if len(models) > 1:
