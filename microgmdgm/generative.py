@@ -104,15 +104,19 @@ def precision_recall(real, drawn, neighbours=3):
 
 
 def traits(trained, x):
-    """Three numbers that say how well a model knows x, under its most probable y and z = μ(x,y).  (N,width) -> (N,3)
+    """Four numbers that say how well a model knows x, under its most probable y and z = μ(x,y).  (N,width) -> (N,4)
 
         log p(x|z), less the most that it could be for this x      whether the decoder can draw it
         Σ (z − μ(y))² / σ²(y)                                      whether it lies where p(z|y) has its mass
         Σ log σ²(x,y)                                              how sure q(z|x,y) is of its z
+        Σ x over the columns that the model does not see           whether there is something where nothing was
 
-    After Inference, Fast and Slow (2024), whose p(z) has one Gaussian.  Raises ValueError as `inputs`."""
-    return np.concatenate([_traits(trained.model, trained.params, trained.inputs(x[i:i + ROWS]))
-                           for i in range(0, len(x), ROWS)])
+    The first three after Inference, Fast and Slow (2024), whose p(z) has one Gaussian.  Raises ValueError as
+    `inputs`."""
+    hidden = np.setdiff1d(np.arange(trained.width), trained.pixels)
+    return np.concatenate([np.column_stack([_traits(trained.model, trained.params, trained.inputs(part)),
+                                            part[:, hidden].sum(axis=1, dtype=np.float64) / trained.white])
+                           for part in (x[i:i + ROWS] for i in range(0, len(x), ROWS))])
 
 
 def _traits(model, params, x):
@@ -131,7 +135,7 @@ def _traits(model, params, x):
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How familiar rows are: a density of the traits (N,3) of known ones, which is low for what is like nothing seen.
+    """How familiar rows are: a density of the traits (N,4) of known ones, which is low for what is like nothing seen.
     Every second known row makes the density, a mixture of Gaussians; the others say how low is unusual."""
     known: np.ndarray
 
@@ -147,11 +151,11 @@ class Familiarity:
         return np.quantile(self(self.known[1::2]), FALSE_ALARMS)
 
     def __call__(self, traits):
-        """The log-density of the traits.     (N,3) -> (N,)"""
+        """The log-density of the traits.     (N,4) -> (N,)"""
         return self.density.score_samples(traits)
 
     def unfamiliar(self, traits):
-        """Whether rows are less familiar than almost all known ones.     (N,3) -> (N,) bool"""
+        """Whether rows are less familiar than almost all known ones.     (N,4) -> (N,) bool"""
         return self(traits) < self.least
 
 

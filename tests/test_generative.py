@@ -94,10 +94,10 @@ def test_a_point_lies_among_others_up_to_their_third_neighbour():
 def test_traits_by_hand(name, likelihood):
     rng = np.random.default_rng(3)
     model = small_model(name, likelihood)
-    trained = Trained(model, random_theta(model, rng), np.arange(7), 7, 255.0, (0, 1))
-    x = rng.integers(0, 256, (5, 7)).astype(np.uint8)
-    grey, y, z, params = x / 255, trained.predict(x), trained.encode(x), trained.params
-    mean = trained.reconstruct(x) / 255
+    trained = Trained(model, random_theta(model, rng), np.arange(7), 9, 255.0, (0, 1))
+    x = rng.integers(0, 256, (5, 9)).astype(np.uint8)
+    grey, y, z, params = x[:, :7] / 255, trained.predict(x), trained.encode(x), trained.params
+    mean = trained.reconstruct(x)[:, :7] / 255
     if likelihood == "bernoulli":
         def log_p(p):
             return np.where(grey > 0, grey * np.log(np.maximum(p, 1e-9)), 0) + np.where(
@@ -109,7 +109,8 @@ def test_traits_by_hand(name, likelihood):
     mu_y, logvar_y = (a[y] for a in params["p(z|y)"]) if name == "gm-dgm" else np.zeros((2, 5, 3))
     sure = models.encode(params, x=grey, y=y)[0][1].sum(axis=1)
     np.testing.assert_allclose(generative.traits(trained, x).T,
-                               [drawn, ((z - mu_y) ** 2 / np.exp(logvar_y)).sum(axis=1), sure], rtol=1e-3, atol=1e-3)
+                               [drawn, ((z - mu_y) ** 2 / np.exp(logvar_y)).sum(axis=1), sure,
+                                x[:, 7] / 255 + x[:, 8] / 255], rtol=1e-3, atol=1e-3)
     assert (drawn <= 0).all()
 
 

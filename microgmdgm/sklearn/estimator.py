@@ -325,8 +325,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
                     self.classes_.shape != K or settings.ORDINAL(known) > K[0]):
                 raise ValueError("its columns or classes do not fit its model")
             seen = extra["traits"]
-            if not (len(seen) > 1 and seen.shape[1:] == (3,) and seen.dtype.kind == "f" and np.isfinite(seen).all()):
-                raise ValueError("its traits must be finite numbers, three a row")
+            if not (len(seen) > 1 and seen.shape[1:] == (4,) and seen.dtype.kind == "f" and np.isfinite(seen).all()):
+                raise ValueError("its traits must be finite numbers, four a row")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is a damaged estimator, or one of another version: {error}") from None
         self.trained_, self.recipe_, self.likelihood_ = trained, recipe, rest["likelihood"]
