@@ -16,14 +16,23 @@
 # **Claim.** A log-density computed from logits and log-variances is right, and has the right gradient, wherever a
 # network's outputs may lead. Computed from probabilities and variances, the same density overflows, or stops
 # learning where it is most wrong.
+#
+# **You need** NumPy and derivatives, and no lesson before this one. 45 minutes; the computer needs seconds.
+#
+# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
+# with ours as long as it is not.
 
 # %% tags=["install"]
-import importlib.util, subprocess, sys
+import importlib.util, subprocess, sys, urllib.request
 PACKAGE = "microgmdgm[colab] @ git+https://github.com/microgmdgm/microgmdgm"
+LESSONS = "https://raw.githubusercontent.com/microgmdgm/microgmdgm/main/lessons"
 if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
+    for name in ("checks.py", "figures.py"):
+        urllib.request.urlretrieve(f"{LESSONS}/{name}", name)
 
 # %% tags=["setup"]
+import checks
 import matplotlib.pyplot as plt
 import numpy as np
 from microgmdgm import check_pullback, distributions
@@ -43,7 +52,31 @@ from microgmdgm.plots import COLOURS
 # | Bernoulli, for $x_d\in\{0,1\}$ | logits $l_d$, with $p(x_d=1)=1/(1+e^{-l_d})$ | $\log p(x)=\sum_d\big[x_d\,l_d-\log(1+e^{l_d})\big]$ |
 # | categorical, for one class $y$ of $K$ | logits $l_1,\dots,l_K$ | $\log q(y)=l_y-\log\sum_j e^{l_j}$, the *log-softmax* |
 #
-# In the package each is a function that returns its value and its **pullback**. For now: the pullback turns "how
+# Logarithms are natural, and their unit is the **nat**: a nat less is a probability smaller by the factor $e=2.7$.
+# $\log_2$ would give bits; one bit is 0.69 nats.
+
+# %% [markdown]
+# **Yours: `log_normal(mu, logvar, x)`**, the first row of the table. All three are $(N,D)$, one example a row; the value is
+# $(N,)$, one number an example.
+
+# %% tags=["exercise"]
+def log_normal(mu, logvar, x):
+    """log N(x; μ, σ²), summed over d.     all (N,D) -> (N,)"""
+
+# %% tags=["check"]
+log_normal = checks.log_normal(log_normal)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def log_normal(mu, logvar, x):
+#     return -0.5 * (np.log(2 * np.pi) + logvar + (x - mu)**2 * np.exp(-logvar)).sum(axis=1)
+# ```
+# </details>
+
+# %% [markdown]
+# In the package each density is a function that returns its value and its **pullback**. For now: the pullback turns "how
 # much does the objective change with this log-density" into "how much does it change with each parameter". Lesson
 # 2 takes it apart.
 
@@ -52,7 +85,7 @@ mu, logvar = np.array([[0.0, 1.0]]), np.array([[0.0, -2.0]])  # one example, D =
 x = np.array([[0.5, 1.5]])
 log_p, pullback = distributions.gaussian(mu, logvar, x=x)
 dmu, dlogvar = pullback(np.ones(1))  # the objective is log p itself: it changes with log p at rate 1
-print("log N(x; μ, σ²)       ", log_p)
+print("log N(x; μ, σ²)       ", log_p, " log_normal:", log_normal(mu, logvar, x))
 print("derivative by μ       ", dmu, "  by hand, (x − μ)/σ²:", (x - mu) / np.exp(logvar))
 print("derivative by log σ²  ", dlogvar, "  by hand, ½[(x − μ)²/σ² − 1]:", 0.5 * ((x - mu)**2 / np.exp(logvar) - 1))
 
@@ -100,6 +133,28 @@ for l in np.float32([[1], [10], [17], [100]]):
 # $\log(1+e^l)=\max(l,0)+\log(1+e^{-|l|})$, in which no exponential can overflow, and takes the largest logit out of
 # the log-softmax first.
 
+# %% [markdown]
+# **Yours: `log_sigmoid(l)`**, the log-probability $\log p(x=1)=-\log(1+e^{-l})$ for an array $l$, right in float32 from
+# $l=-200$ to $l=200$. With $-l$ it is $\log p(x=0)$, and is drawn below.
+
+# %% tags=["exercise"]
+def log_sigmoid(l):
+    """−log(1 + e^−l), element by element."""
+
+# %% tags=["check"]
+log_sigmoid = checks.log_sigmoid(log_sigmoid)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def log_sigmoid(l):
+#     return np.minimum(l, 0) - np.log1p(np.exp(-np.abs(l)))
+# ```
+# </details>
+#
+# It is $x\,l-\log(1+e^l)$ at $x=1$ with $\log(1+e^l)=\max(l,0)+\log(1+e^{-|l|})$, and $l-\max(l,0)=\min(l,0)$.
+
 # %%
 l, s = np.linspace(-130, 130, 1041, dtype=np.float32), np.linspace(-12, 12, 961, dtype=np.float32)
 pair, one = np.stack([l, 0 * l], axis=1), np.ones_like(s)[:, None]
@@ -107,7 +162,7 @@ with np.errstate(all="ignore"):
     naive = naive_bernoulli(l, 0), naive_log_softmax(pair)[:, 0], -0.5 * (np.log(2 * np.pi * s) + 1 / s)
     p = 1 / (1 + np.exp(-l))
     gradient = -p * (1 - p) / (1 - p + np.float32(1e-10))  # of log(1 − p + 1e-10)
-ours, pullback = distributions.bernoulli(l[:, None], x=0 * l[:, None])
+ours, pullback = log_sigmoid(-l), distributions.bernoulli(l[:, None], x=0 * l[:, None])[1]
 panels = [("Bernoulli, log p(x = 0)", "logit l", l, ours, naive[0]),
           ("its derivative by l", "logit l", l, pullback(np.ones_like(l))[:, 0], gradient),
           ("categorical of logits (l, 0), log q(1)", "logit l", l, distributions.log_softmax(pair)[0][:, 0], naive[1]),
@@ -129,59 +184,20 @@ figure.suptitle("The same densities in float32: written naively they end in infi
 plt.show()
 
 # %% [markdown]
-# Values are in *nats*, the unit of a natural logarithm. In the last panel both curves are right where both exist:
+# In the last panel both curves are right where both exist:
 # they differ because the output means $\log\sigma^2$ for one and $\sigma^2$ for the other, and a network cannot be
 # kept from putting out a negative variance. One limit is left to ours: below $\log\sigma^2\approx-88$ the precision
 # $1/\sigma^2$ itself is too large for float32. A network is drawn there only by data that repeat a value exactly, which
 # is why the package adds a little noise to real-valued $x$ in training.
-#
-# ## Exercise
-#
-# Write `log_sigmoid(l)`, the log-probability $\log p(x=1)=-\log(1+e^{-l})$ for an array $l$, so that it is right in
-# float32 from $l=-200$ to $l=200$.
-
-# %% tags=["exercise"]
-log_sigmoid = None  # a function: def log_sigmoid(l): return …
-
-# %% tags=["check"]
-def check(log_sigmoid):
-    if log_sigmoid is None:
-        return "Not answered yet: write the function log_sigmoid in the cell above and run both cells."
-    l = np.float32([-200, -5, 0, 5, 12, 200])
-    right = distributions.bernoulli(l[:, None].astype(np.float64), x=np.ones((6, 1)))[0]
-    with np.errstate(all="ignore"):
-        found = log_sigmoid(l)
-    if np.allclose(found, right, rtol=1e-4, atol=0):
-        return "Right: at -200 it is -200, and at 12 it is -0.000006 and not 0."
-    if np.allclose(found[1:4], right[3:0:-1], rtol=1e-3):
-        return "Wrong: this is log p(x = 0). The sign of l is the other way round."
-    return explain(found, right)
-
-
-# %% tags=["check"]
-def explain(found, right):
-    if np.allclose(found[1:4], -right[1:4], rtol=1e-3):
-        return "Wrong: the sign. A log-probability is never above 0."
-    if not np.allclose(found[1:4], right[1:4], rtol=1e-3):
-        return f"Wrong, and not only at the ends: at l = 0 it must be -log 2 = -0.693, not {found[2]:.3f}."
-    if not np.isfinite(found[0]):
-        return f"Wrong at l = -200: {found[0]}, but it must be -200. e^200 overflows: write it with e^-|l|."
-    if found[0] > -199:
-        return f"Wrong at l = -200: {found[0]:.1f}, not -200. Something is clipped or added inside the logarithm."
-    return f"Wrong at l = 12: {found[4]:.2e}, not {right[4]:.2e}. 1 + e^-12 loses digits: np.log1p(u) is log(1 + u)."
-
-
-print(check(log_sigmoid))
-
 # %% [markdown]
-# <details><summary>A solution</summary>
+# **Predict, change, run.** Where will the naive curves end if all is computed in 64-bit numbers? In the cell of the curves put
+# `float64` for both `float32`, decide where grey begins, and run it.
 #
-# ```python
-# def log_sigmoid(l):
-#     return np.minimum(l, 0) - np.log1p(np.exp(-np.abs(l)))
-# ```
+# <details><summary>What happens</summary>
 #
-# It is $x\,l-\log(1+e^l)$ at $x=1$ with $\log(1+e^l)=\max(l,0)+\log(1+e^{-|l|})$, and $l-\max(l,0)=\min(l,0)$.
+# The naive Bernoulli now ends at $l\approx37$ in place of 17, since 64-bit numbers hold $1-10^{-16}$; the log-softmax, which
+# failed where $e^{l}$ left the range, is right everywhere between $-130$ and $130$, for the range now ends at $l=710$. So
+# more digits move the trouble and do not end it. The gradient of the form with `1e-10` is still gone, from $l\approx25$ on.
 # </details>
 #
 # ## Questions

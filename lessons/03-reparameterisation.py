@@ -16,14 +16,24 @@
 # **Claim.** Two estimates of the gradient of an expectation are both right on average. The reparameterised one
 # (Eq. 1) varies less, by a factor that grows with the number of dimensions. And where the expectation has a closed
 # form, as the KL divergence of two Gaussians has, no estimate is needed at all.
+#
+# **You need** lessons 1 and 2: the Gaussian log-density, value and pullback. 50 minutes; the computer needs some ten
+# seconds.
+#
+# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
+# with ours as long as it is not.
 
 # %% tags=["install"]
-import importlib.util, subprocess, sys
+import importlib.util, subprocess, sys, urllib.request
 PACKAGE = "microgmdgm[colab] @ git+https://github.com/microgmdgm/microgmdgm"
+LESSONS = "https://raw.githubusercontent.com/microgmdgm/microgmdgm/main/lessons"
 if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
+    for name in ("checks.py", "figures.py"):
+        urllib.request.urlretrieve(f"{LESSONS}/{name}", name)
 
 # %% tags=["setup"]
+import checks
 import matplotlib.pyplot as plt
 import numpy as np
 from microgmdgm import distributions
@@ -52,13 +62,38 @@ from microgmdgm.plots import COLOURS
 # \frac{\partial F}{\partial\log\sigma^2}=\mathbb E_{\varepsilon}\Big[\frac{\partial f(z)}{\partial z}\cdot
 # \tfrac12\sigma\cdot\varepsilon\Big].$$
 #
-# The factor ½ is there because $\sigma=e^{\frac12\log\sigma^2}$. `distributions.reparameterise` is this line and its
-# pullback; `eps` is an argument, so that the function itself is not random.
+# The factor ½ is there because $\sigma=e^{\frac12\log\sigma^2}$.
+
+# %% [markdown]
+# **Yours: `sample_z(mu, logvar, eps)`**, Eq. 1 and its pullback. All three are $(N,Z)$; `eps` is an argument, so that the
+# function itself is not random. The estimates below go through it.
+
+# %% tags=["exercise"]
+def sample_z(mu, logvar, eps):
+    """z = μ + σ·ε, and its pullback.     all (N,Z) -> z (N,Z), dz -> (dmu, dlogvar)"""
+
+# %% tags=["check"]
+sample_z = checks.sample_z(sample_z)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def sample_z(mu, logvar, eps):
+#     noise = np.exp(0.5 * logvar) * eps
+#
+#     def pullback(dz):
+#         return dz, 0.5 * dz * noise
+#     return mu + noise, pullback
+# ```
+# </details>
+#
+# In the package it is `distributions.reparameterise`.
 
 # %%
 rng = np.random.default_rng(0)
 mu, logvar, eps = rng.standard_normal((3, 1, 2))
-z, pullback = distributions.reparameterise(mu, logvar, eps=eps)
+z, pullback = sample_z(mu, logvar, eps)
 dmu, dlogvar = pullback(np.ones_like(z))  # where the objective is the sum of z
 print("z              ", z, "  μ + σ·ε:", mu + np.exp(logvar / 2) * eps)
 print("∂z / ∂ log σ²  ", dlogvar, "  ½ σ·ε:  ", 0.5 * np.exp(logvar / 2) * eps)
@@ -76,7 +111,7 @@ print("∂z / ∂ log σ²  ", dlogvar, "  ½ σ·ε:  ", 0.5 * np.exp(logvar / 
 def estimates(Z, samples, rng):
     """One-sample estimates of ∂F/∂μ₁: reparameterised, score function, the same with a baseline."""
     mu, logvar = np.full((samples, Z), 0.5), np.full((samples, Z), -1.0)
-    z, z_pullback = distributions.reparameterise(mu, logvar, eps=rng.standard_normal((samples, Z)))
+    z, z_pullback = sample_z(mu, logvar, rng.standard_normal((samples, Z)))
     f, f_pullback = distributions.gaussian(np.zeros_like(z), np.zeros_like(z), x=z)
     df_dz = -f_pullback(np.ones(samples))[0]
     log_q_pullback = distributions.gaussian(mu, logvar, x=z)[1]
@@ -114,6 +149,15 @@ plt.show()
 # left still grows with $Z$. For the class $y$, which has no reparameterisation, lesson 6 avoids the matter: it sums
 # over all classes.
 #
+# **Predict, change, run.** Add 100 to $f$: in `estimates`, `(f + 100, f - f.mean())`. No gradient can depend on a constant.
+# Which of the three estimates change, in mean and in variance?
+#
+# <details><summary>What happens</summary>
+#
+# The mean of none, and the variance of one: the plain score function has 20,800 in place of 441, for it multiplies the
+# 100 by its noise too. The baseline takes the constant out again, and the reparameterised estimate never saw it.
+# </details>
+#
 # ## The closed form needs no samples
 #
 # How far is $q$ from another Gaussian $p(z)=\mathcal N(z;\mu_0,\sigma_0^2)$? The Kullback–Leibler divergence
@@ -122,14 +166,35 @@ plt.show()
 # =\tfrac12\sum_d\Big[\log\frac{\sigma_{0d}^2}{\sigma_d^2}+\frac{\sigma_d^2+(\mu_d-\mu_{0d})^2}{\sigma_{0d}^2}-1\Big]$$
 #
 # is 0 where they agree and positive elsewhere. Its mean over $S$ samples comes near at the rate $1/\sqrt S$: each
-# digit more costs a hundred times the samples. `distributions.gaussian_kl` is the right-hand side.
+# digit more costs a hundred times the samples.
+
+# %% [markdown]
+# **Yours: `divergence(mu, logvar, mu0, logvar0)`**, the right-hand side. All four are $(N,Z)$, and the value is $(N,)$; no
+# pullback this time.
+
+# %% tags=["exercise"]
+def divergence(mu, logvar, mu0, logvar0):
+    """KL(N(μ, σ²) ‖ N(μ0, σ0²)).     all (N,Z) -> (N,)"""
+
+# %% tags=["check"]
+divergence = checks.divergence(divergence)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def divergence(mu, logvar, mu0, logvar0):
+#     ratio, squares = np.exp(logvar - logvar0), (mu - mu0)**2 * np.exp(-logvar0)
+#     return 0.5 * (logvar0 - logvar + ratio + squares - 1).sum(axis=1)
+# ```
+# </details>
 
 # %%
 Z, S = 5, 100_000
 count = np.arange(1, S + 1)
 mu, logvar, mu0, logvar0 = rng.standard_normal((4, 1, Z))
-exact = distributions.gaussian_kl(mu, logvar, mu0, logvar0)[0][0]
-z, _ = distributions.reparameterise(mu, logvar, eps=rng.standard_normal((S, Z)))
+exact = divergence(mu, logvar, mu0, logvar0)[0]
+z, _ = sample_z(mu, logvar, rng.standard_normal((S, Z)))
 ratios = distributions.gaussian(mu, logvar, x=z)[0] - distributions.gaussian(mu0, logvar0, x=z)[0]
 mean, error = np.cumsum(ratios) / count, ratios.std() / np.sqrt(count)
 print(f"closed form {exact:.4f}, mean of {S:,} samples {mean[-1]:.4f} ± {error[-1]:.4f} nats")
@@ -146,47 +211,6 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# ## Exercise
-#
-# Let $f(z)=\sum_d z_d^2$. Write `gradient(mu, logvar, eps)`: the reparameterised one-sample estimate of
-# $\partial F/\partial\log\sigma^2$, of the shape of `logvar`. All three arrays have the shape $(N,Z)$.
-
-# %% tags=["exercise"]
-gradient = None  # a function: def gradient(mu, logvar, eps): return …
-
-# %% tags=["check"]
-def check(gradient):
-    if gradient is None:
-        return "Not answered yet: write the function gradient in the cell above and run both cells."
-    mu, logvar, eps = np.random.default_rng(1).standard_normal((3, 4, 2))
-    found, sigma = gradient(mu, logvar, eps), np.exp(0.5 * logvar)
-    for value, verdict in verdicts(mu + sigma * eps, sigma, eps):
-        if np.shape(found) == (4, 2) and np.allclose(found, value):
-            return verdict
-    return "Wrong: the slope of f at z, times ∂z/∂ log σ², element by element and without a sum or a mean."
-
-
-# %% tags=["check"]
-def verdicts(z, sigma, eps):
-    return ((z * sigma * eps, "Right: 2z · ½ σ ε. Its mean over ε is σ²."),
-            (2 * z * sigma * eps, "Wrong by a factor 2: logvar is log σ², not log σ, so that σ = exp(logvar / 2)."),
-            (2 * z, "Wrong: this is the gradient by μ. How does z change with log σ²?"),
-            (2 * z * eps, "Wrong: this is the gradient by σ. The chain goes on: how does σ change with log σ²?"),
-            (0.5 * sigma * eps, "Wrong: this is ∂z/∂ log σ² alone. The slope of f at z is missing."))
-
-
-print(check(gradient))
-
-# %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def gradient(mu, logvar, eps):
-#     z, pullback = distributions.reparameterise(mu, logvar, eps=eps)
-#     return pullback(2 * z)[1]
-# ```
-# </details>
-#
 # ## Questions
 #
 # **1.** Why can the class $y$, one of $K$ values, not be reparameterised in this way?

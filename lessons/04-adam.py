@@ -17,18 +17,27 @@
 # objective by 1,000 and it walks nearly the same path. With it a small network learns 100 labelled digits by heart,
 # and errs on one new digit in nine: labels alone do not tell more, which is why the rest of the course looks at
 # images without labels.
+#
+# **You need** lessons 1 and 2: the log-softmax, value and pullback. 50 minutes; the computer needs some ten seconds.
+#
+# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
+# with ours as long as it is not.
 
 # %% tags=["install"]
-import importlib.util, subprocess, sys
+import importlib.util, subprocess, sys, urllib.request
 PACKAGE = "microgmdgm[colab] @ git+https://github.com/microgmdgm/microgmdgm"
+LESSONS = "https://raw.githubusercontent.com/microgmdgm/microgmdgm/main/lessons"
 if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
+    for name in ("checks.py", "figures.py"):
+        urllib.request.urlretrieve(f"{LESSONS}/{name}", name)
 
 # %% tags=["setup"]
+import checks
 import matplotlib.pyplot as plt
 import numpy as np
 from microgmdgm import Model, data
-from microgmdgm.adam import BETA1, BETA2, EPSILON, Adam
+from microgmdgm.adam import BETA1, BETA2, EPSILON
 from microgmdgm.models import at, log_q_y
 from microgmdgm.parameters import Layout
 from microgmdgm.plots import COLOURS
@@ -42,6 +51,32 @@ from microgmdgm.plots import COLOURS
 # $\log q(y|x)$ over the labelled images. (Its negative is known as the *cross-entropy*.)
 #
 # All weights live in one flat vector $\theta$ of $P$ numbers; a `Layout` says which part of $\theta$ is which array.
+# `digits.white` is the value of a white pixel, 16, so that the network sees numbers from 0 to 1.
+
+# %% [markdown]
+# **Yours: `label_term(layers, x, y)`**, this mean, one number, and its gradients by the network's arrays, a list like
+# `layers`. `log_q_y(layers, x)` gives $\log q(y|x)$ $(N,K)$ and its pullback, which returns two things, `dlayers` and `dx`;
+# `at(log_q, y)` gives of each row the column of its label $(N,)$, and its pullback, which returns one. Up in this order, and
+# down in the reverse.
+
+# %% tags=["exercise"]
+def label_term(layers, x, y):
+    """The mean of log q(y_n|x_n), and its gradients.     x (N,X), y (N,) -> number, [dW, db, …]"""
+
+# %% tags=["check"]
+label_term = checks.label_term(label_term)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def label_term(layers, x, y):
+#     log_q, q_pullback = log_q_y(layers, x)
+#     log_q_at_y, at_pullback = at(log_q, y)
+#     dlayers, _ = q_pullback(at_pullback(np.full(len(y), 1 / len(y))))
+#     return log_q_at_y.mean(), dlayers
+# ```
+# </details>
 
 # %%
 digits = data.load("digits")
@@ -56,11 +91,9 @@ print(f"{len(y)} labelled images, θ has P = {layout.size} numbers")
 
 # %%
 def value_and_gradient(theta, scale=1.0):
-    """scale × the mean of log q(y|x), and its gradient by θ: value up, pullbacks down."""
-    log_q, q_pullback = log_q_y(layout.views(theta)["q(y|x)"], x)
-    log_q_at_y, at_pullback = at(log_q, y)  # of the K columns, that of the label
-    dlayers, _ = q_pullback(at_pullback(np.full(len(y), scale / len(y))))
-    return scale * log_q_at_y.mean(), layout.flatten({"q(y|x)": dlayers}, theta)
+    """scale × the mean of log q(y|x), and its gradient by θ, both through your function."""
+    value, dlayers = label_term(layout.views(theta)["q(y|x)"], x, y)
+    return scale * value, scale * layout.flatten({"q(y|x)": dlayers}, theta)
 
 
 value, gradient = value_and_gradient(start)
@@ -85,12 +118,33 @@ print(f"at the start: mean log q(y|x) = {value:.3f}; if all classes are as likel
 # that right. $\hat m$ and $\sqrt{\hat v}$ grow alike with the scale of $g$, so that their ratio does not know it. At
 # the very first step $\hat m=g$ and $\sqrt{\hat v}=|g|$: every element moves by $\pm\eta$.
 
+# %% [markdown]
+# **Yours: `adam_step(m, v, t, g, rate)`**, for $m$ and $v$ as they are *before* step $t$. It returns $m$ and $v$ as they are
+# after it, and the change of $\theta$. `BETA1`, `BETA2` and `EPSILON` are the constants.
+
+# %% tags=["exercise"]
+def adam_step(m, v, t, g, rate):
+    """Step t = 1, 2, …     m, v, g (P,) -> m, v and the change of θ, all (P,)"""
+
+# %% tags=["check"]
+adam_step = checks.adam_step(adam_step)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def adam_step(m, v, t, g, rate):
+#     m = BETA1 * m + (1 - BETA1) * g
+#     v = BETA2 * v + (1 - BETA2) * g**2
+#     return m, v, rate * m / (1 - BETA1**t) / (np.sqrt(v / (1 - BETA2**t)) + EPSILON)
+# ```
+# </details>
+
 # %%
 for scale in (0.001, 1, 1000):
-    theta = start.copy()
-    gradient = value_and_gradient(theta, scale)[1]
-    Adam.like(theta).ascend(theta, gradient, 0.01)
-    moved = np.abs(theta - start)[np.abs(gradient) > 1e-5 * scale]
+    gradient = value_and_gradient(start, scale)[1]
+    change = adam_step(0 * start, 0 * start, 1, gradient, 0.01)[2]
+    moved = np.abs(change)[np.abs(gradient) > 1e-5 * scale]
     print(f"objective × {scale:<6} largest |g| {np.abs(gradient).max():.1e}, "
           f"Adam's first step {moved.min():.5f} to {moved.max():.5f}")
 
@@ -111,14 +165,21 @@ def ascent(rate):
     return step
 
 
+def by_adam(rate):
+    m, v, t = 0 * start, 0 * start, 0
+
+    def step(theta, gradient):
+        nonlocal m, v, t
+        m, v, change = adam_step(m, v, t := t + 1, gradient, rate)
+        theta += change
+    return step
+
+
 # %%
 SCALES = (0.001, 1, 1000)
 with np.errstate(all="ignore"):
     plain = [curve(ascent(0.1), scale=scale)[0] for scale in SCALES]
-adam = []
-for scale in SCALES:
-    optimiser = Adam.like(start)
-    adam.append(curve(lambda theta, g: optimiser.ascend(theta, g, 0.01), scale=scale))
+adam = [curve(by_adam(0.01), scale=scale) for scale in SCALES]
 apart = max(np.abs(np.subtract(adam[1][0], values)).max() for values, _ in adam)
 print(f"mean log q(y|x) after 300 steps of Adam: {adam[1][0][-1]:.4f}; the three curves are at most {apart:.4f} apart")
 print("after 300 steps of ascent:", ", ".join(f"{v[-1]:.4g} (objective × {s})" for v, s in zip(plain, SCALES)))
@@ -135,6 +196,15 @@ axes[0].set_ylabel("mean log q(y|x) of the 100 labels (nats)")
 plt.show()
 
 # %% [markdown]
+# **Predict, change, run.** Give both a rate ten times as large, `ascent(1)` and `by_adam(0.1)`. What becomes of each curve?
+#
+# <details><summary>What happens</summary>
+#
+# Ascent is better where the rate was too small ($-0.004$ in place of $-0.12$ nats at scale 1) and far worse where it was too
+# large ($-479$ at scale 1,000). Adam still learns at all three scales, but its first steps are too long: the three curves
+# are now up to half a nat apart. One rate has to be right for Adam; for ascent one for each scale.
+# </details>
+#
 # ## What 100 labels are worth
 #
 # Every training image is soon classified perfectly. The test images are not, and more steps do not help: the network
@@ -147,11 +217,11 @@ def accuracy(theta, images, classes):
     return (log_q.argmax(axis=1) == classes).mean()
 
 
-theta, optimiser, records = start.copy(), Adam.like(start), []
+theta, step, records = start.copy(), by_adam(0.01), []
 for t in range(301):
     if t % 5 == 0:
         records.append((t, accuracy(theta, digits.x_train[rows], y), accuracy(theta, digits.x_test, digits.y_test)))
-    optimiser.ascend(theta, value_and_gradient(theta)[1], 0.01)
+    step(theta, value_and_gradient(theta)[1])
 steps, on_labels, on_test = np.array(records).T
 print(f"at the end: {on_labels[-1]:.1%} of the labelled images, {on_test[-1]:.1%} of the test images")
 
@@ -164,58 +234,6 @@ ax.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# ## Exercise
-#
-# Write `adam_step(m, v, t, g, rate)` for arrays $m$, $v$ and $g$ as they are *before* step $t$ (the first step has
-# $t=1$). It returns the change of $\theta$ at that step. `BETA1`, `BETA2` and `EPSILON` are the constants.
-
-# %% tags=["exercise"]
-adam_step = None  # a function: def adam_step(m, v, t, g, rate): return …
-
-# %% tags=["check"]
-def check(adam_step):
-    if adam_step is None:
-        return "Not answered yet: write the function adam_step in the cell above and run both cells."
-    rng = np.random.default_rng(1)
-    for t, m, v in ((1, np.zeros(5), np.zeros(5)), (7, rng.standard_normal(5), rng.random(5))):
-        g, theta, state = rng.standard_normal(5), np.zeros(5), Adam(m.copy(), v.copy(), t - 1)
-        found = adam_step(m.copy(), v.copy(), t, g, 0.01)
-        state.ascend(theta, g, 0.01)
-        if np.shape(found) != (5,):
-            return f"Wrong: the change of θ must have the shape of g, (5,), not {np.shape(found)}."
-        if not np.allclose(found, theta, rtol=1e-4):
-            return mistake(found, theta, g, state, t)
-    return "Right, at the first step and at the seventh."
-
-
-# %% tags=["check"]
-def mistake(found, right, g, state, t):
-    m, v, m_hat, v_hat = state.m, state.v, state.m / (1 - BETA1**t), state.v / (1 - BETA2**t)
-    for value, verdict in (
-            (-right, "the sign: we ascend, and θ grows along the gradient."),
-            (0.01 * m / (np.sqrt(v) + EPSILON), "m and v start at 0: divide them by 1 - β1^t and 1 - β2^t."),
-            (0.01 * m_hat / (v_hat + EPSILON), "v is the mean of g²: the size of g is its root."),
-            (0.01 * m_hat / (np.sqrt(v) + EPSILON), "v starts at 0 as well: divide it by 1 - β2^t."),
-            (0.01 * g / (np.sqrt(v_hat) + EPSILON), "the step goes along the running mean m̂, not along g itself."),
-            (right / 0.01, "the learning rate is missing.")):
-        if np.allclose(found, value, rtol=1e-4):
-            return f"Wrong at step {t}: {verdict}"
-    return f"Wrong at step {t}: update m and v with g first, then correct both, then divide."
-
-
-print(check(adam_step))
-
-# %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def adam_step(m, v, t, g, rate):
-#     m = BETA1 * m + (1 - BETA1) * g
-#     v = BETA2 * v + (1 - BETA2) * g**2
-#     return rate * m / (1 - BETA1**t) / (np.sqrt(v / (1 - BETA2**t)) + EPSILON)
-# ```
-# </details>
-#
 # ## Questions
 #
 # **1.** Adam takes a step of about $\eta$ even where the gradient is tiny. When is that bad, and what do recipes do

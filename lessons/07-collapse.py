@@ -16,18 +16,26 @@
 # **Claim.** Trained on the paper's objective without labels, M2 can learn a $q(y|x)$ that says nothing of $x$. The
 # bound hardly shows it: it rises as it does where $y$ is learnt and ends less than a nat lower, because what
 # $y$ could tell, $z$ can tell too. The collapse monitor, $I(x;y)$, shows it within ten epochs.
+#
+# **You need** lessons 5 and 6: the bound, and the sum over y. 45 minutes; the computer needs half a minute.
+#
+# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
+# with ours as long as it is not.
 
 # %% tags=["install"]
-import importlib.util, subprocess, sys
+import importlib.util, subprocess, sys, urllib.request
 PACKAGE = "microgmdgm[colab] @ git+https://github.com/microgmdgm/microgmdgm"
+LESSONS = "https://raw.githubusercontent.com/microgmdgm/microgmdgm/main/lessons"
 if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
+    for name in ("checks.py", "figures.py"):
+        urllib.request.urlretrieve(f"{LESSONS}/{name}", name)
 
 # %% tags=["setup"]
+import checks, figures
 import matplotlib.pyplot as plt
 import numpy as np
 from microgmdgm import Recipe, data, fit
-from microgmdgm.evaluation import monitor
 from microgmdgm.plots import COLOURS
 
 # %% [markdown]
@@ -41,8 +49,32 @@ from microgmdgm.plots import COLOURS
 #
 # is the **mutual information** of $x$ and $y$ under $q$, in nats: 0 if every image gets the same answer, and at most
 # $\log K$, if the answers are sure and all classes equally common. There are two ways to 0: every $q(y|x)$ is the
-# prior (both entropies are large), or every image lands in one class (both are 0). `evaluation.monitor` gives all of
-# these, without knowing a single true class.
+# prior (both entropies are large), or every image lands in one class (both are 0). Nothing in it knows a true class.
+
+# %% [markdown]
+# **Yours: `information(q)`**, the monitor: $I(x;y)$ in nats of answers $q(y|x)$ $(N,K)$, in which some may be 0 exactly; let
+# $0\cdot\log0$ count as 0. It watches the four models below.
+
+# %% tags=["exercise"]
+def information(q):
+    """I(x;y) = H(mean of q) − mean of H(q).     q (N,K) -> number"""
+
+# %% tags=["check"]
+information = checks.information(information)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def information(q):
+#     def entropy(q):
+#         return -(q * np.log(np.where(q > 0, q, 1))).sum(axis=-1)
+#     return entropy(q.mean(axis=0)) - entropy(q).mean()
+# ```
+# </details>
+#
+# The package's is `evaluation.monitor`, which also gives both entropies and counts the classes in use. It calls a model
+# collapsed where $I(x;y)<\frac12\log2$, half the information of a fair coin.
 
 # %%
 K = 10
@@ -50,9 +82,7 @@ answers = {"sure, every class used": np.eye(K)[np.arange(100) % K],
            "the prior for every image": np.full((100, K), 1 / K),
            "one class for every image": np.eye(K)[np.zeros(100, int)]}
 for name, q in answers.items():
-    m = monitor(q, prior=(1 / K,) * K)
-    print(f"{name:<27} H(mean q) {abs(m['marginal_entropy']):.2f}, mean H(q) {abs(m['conditional_entropy']):.2f}, "
-          f"I(x;y) {abs(m['mutual_information']):.2f} nats, collapsed: {m['collapsed']}")
+    print(f"{name:<27} I(x;y) = {abs(information(q)):.2f} nats")
 
 # %% [markdown]
 # ## Four models, one objective
@@ -64,11 +94,15 @@ for name, q in answers.items():
 # 3. with a single class: a VAE, which has no $y$ to learn;
 # 4. without labels, but with a $z$ of two dimensions in place of ten.
 #
-# After each epoch we ask for the bound on the test images and for the monitor.
+# After each epoch we ask for the bound on the test images and for your monitor.
+#
+# **Predict.** Which of the four have $I(x;y)$ above 1 nat after 100 epochs, and how far apart are their bounds? Write it
+# down before you run the next cells; the answer is in the figure.
 
 # %%
 digits = data.load("digits")
-recipe = Recipe("lesson", epochs=100, labelled_batch=50, learning_rate=2e-3, alpha=30, minimum_epoch=1198)
+recipe = Recipe("lesson", epochs=100, labelled_batch=50, learning_rate=2e-3, alpha=30,
+                minimum_epoch=len(digits.x_train))  # lesson 6's, for longer
 
 
 def m2(K=10, Z=10, labelled_classes=(), labels_per_class=0):
@@ -76,8 +110,7 @@ def m2(K=10, Z=10, labelled_classes=(), labels_per_class=0):
     history = []
 
     def watch(epoch, terms, models):
-        figures = monitor(models[0].predict_proba(digits.x_test), (1 / K,) * K)
-        history.append((models[0].bound(digits.x_test).mean(), figures["mutual_information"]))
+        history.append((models[0].bound(digits.x_test).mean(), information(models[0].predict_proba(digits.x_test))))
     trained, = fit("m2", recipe, digits, prior=(1 / K,) * K, Z=Z, H=100, hidden_layers=1, watch=watch,
                    labelled_classes=labelled_classes, labels_per_class=labels_per_class)
     return trained, np.array(history)
@@ -117,27 +150,44 @@ plt.show()
 # costs about $\log 10=2.3$ nats, through $y$ as KL$(q(y|x)\,\|\,p(y))$ or through $z$ as part of its KL: the bound
 # gains little by moving it from one to the other. What training sees is where the networks are *now*. At the start
 # $y$ makes no difference to the decoder that has to do with the image, so that the $L(x,y)$ are about equal; and then
-# a uniform $q(y|x)$ is the best (lesson 6, question 2). A $q(y|x)$ that is uniform gives the decoder no reason to
+# a uniform $q(y|x)$ is the best (lesson 6: the bounds all equal). A $q(y|x)$ that is uniform gives the decoder no reason to
 # tell the classes apart, and so it remains: a place where no small step is a gain.
 #
 # In pictures: one $z$ a row, and the class changed along the row. A decoder whose $y$ has collapsed draws the same
 # image ten times.
 
+# %% [markdown]
+# **Yours: `share_of_y(drawn)`**, how much of a picture $y$ changes. `drawn` is $(n,K,D)$: $n$ values of $z$, $K$ classes, $D$
+# pixels. Take the standard deviation over the classes, for each $z$ and pixel, and the mean of these; divide it by the
+# standard deviation over everything.
+
+# %% tags=["exercise"]
+def share_of_y(drawn):
+    """The standard deviation over y, relative to that over everything.     (n,K,D) -> number"""
+
+# %% tags=["check"]
+share_of_y = checks.share_of_y(share_of_y)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def share_of_y(drawn):
+#     return drawn.std(axis=1).mean() / drawn.std()
+# ```
+# </details>
+
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 for ax, name in zip(axes, ("no labels", "10 labels a digit")):
     drawn = np.stack([runs[name][0].sample(4, y, seed=3) for y in range(10)], axis=1)  # the same seed: the same z
-    ax.imshow(np.pad(drawn.reshape(4, 10, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1))).swapaxes(1, 2).reshape(40, 100),
-              cmap="gray_r")
-    spread = drawn.std(axis=1).mean() / drawn.std()
-    ax.set(title=f"M2, {name}: y changes {100 * spread:.0f} % of the image", xlabel="class y given to the decoder",
+    ax.imshow(figures.tiles(drawn.reshape(4, 10, 8, 8)), cmap="gray_r")
+    ax.set(title=f"M2, {name}: y changes {100 * share_of_y(drawn):.0f} % of the image", xlabel="class y given to the decoder",
            ylabel="one z a row", xticks=np.arange(5, 100, 10), yticks=[])
     ax.set_xticklabels(range(10))
 plt.show()
 
 # %% [markdown]
-# (The percentage is the standard deviation of a pixel over $y$, relative to that over everything.)
-#
 # The fourth model shows the other side: two dimensions cannot tell everything, and there $y$ has something to add.
 # Without any label it comes into use after some twenty epochs, and its bound then passes that of the collapsed model
 # with five times the dimensions. So collapse is not what the bound likes best; it is where training gets stuck. This
@@ -145,50 +195,6 @@ plt.show()
 # without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit. Labels for some classes (lesson 6),
 # a prior on $z$ that depends on $y$ (lesson 8) and a different way to train $q(y|x)$ (lessons 9 and 10) are attempts
 # at one.
-#
-# ## Exercise
-#
-# Write `information(q)`, $I(x;y)$ in nats of answers $q(y|x)$ $(N,K)$, all of them above 0.
-
-# %% tags=["exercise"]
-information = None  # a function: def information(q): return …
-
-# %% tags=["check"]
-def check(information):
-    if information is None:
-        return "Not answered yet: write the function information in the cell above and run both cells."
-    q = np.random.default_rng(1).dirichlet([0.3] * 4, 50) * 0.99 + 0.0025
-    found, m = information(q), monitor(q, prior=(0.25,) * 4)
-    if np.shape(found) != ():
-        return f"Wrong: one number for all images, not an array of shape {np.shape(found)}."
-    for value, verdict in verdicts(m["marginal_entropy"], m["conditional_entropy"], len(q)):
-        if np.isclose(found, value):
-            return verdict
-    return "Wrong: the entropy of the mean, less the mean of the entropies, with the natural logarithm."
-
-
-# %% tags=["check"]
-def verdicts(of_mean, mean_of, N):
-    return ((of_mean - mean_of, "Right: the entropy of the mean answer, less the mean entropy of an answer."),
-            (mean_of - of_mean, "Wrong: the sign. The mean of many answers is less sure than they are."),
-            (of_mean, "Wrong: this is H(mean q) alone, which is largest when y has collapsed onto a flat prior."),
-            (mean_of, "Wrong: this is the mean of H(q(y|x)) alone: it is 0 when all images land in one class."),
-            (-mean_of, "Wrong: this is -mean H(q(y|x)); the entropy of the mean answer is missing."),
-            (of_mean - N * mean_of, "Wrong: the entropies of the images are averaged, not summed."),
-            ((of_mean - mean_of) / np.log(2), "Wrong unit: these are bits. The natural logarithm gives nats."))
-
-
-print(check(information))
-
-# %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def information(q):
-#     mean = q.mean(axis=0)
-#     return -(mean * np.log(mean)).sum() + (q * np.log(q)).sum(axis=1).mean()
-# ```
-# </details>
 #
 # ## Questions
 #

@@ -18,21 +18,30 @@
 # invariance with balance, the merging of slots that are one class, and a sparse sum over $y$. Each is shown here by
 # itself; what the first two are worth is measured on MNIST, also where that shows how little the generative model helps
 # the classifier.
+#
+# **You need** lessons 6, 7 and 9: the sum over y, the monitor, slots. 120 minutes; the computer needs about a minute.
+#
+# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
+# with ours as long as it is not.
 
 # %% tags=["install"]
-import importlib.util, subprocess, sys
+import importlib.util, subprocess, sys, urllib.request
 PACKAGE = "microgmdgm[colab] @ git+https://github.com/microgmdgm/microgmdgm"
+LESSONS = "https://raw.githubusercontent.com/microgmdgm/microgmdgm/main/lessons"
 if not importlib.util.find_spec("microgmdgm"):  # on Colab; elsewhere this cell does nothing
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", PACKAGE], check=True)
+    for name in ("checks.py", "figures.py"):
+        urllib.request.urlretrieve(f"{LESSONS}/{name}", name)
 
 # %% tags=["setup"]
+import checks, figures
 import json
 from dataclasses import replace
 from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from microgmdgm import augmentation, data, distributions, evaluation, experiment, fit, invariance, marginal, models
-from microgmdgm import recipes, slots
+from microgmdgm import recipes
 from microgmdgm.plots import COLOURS
 from scipy.special import logsumexp
 
@@ -75,7 +84,7 @@ def mapped(images, size, pixels=None):
 rows = digits.x_test[:5]
 drawn = np.stack([rows / 16] + [mapped(rows, 1) for _ in range(7)], axis=1).reshape(5, 8, 8, 8)
 figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-ax.imshow(np.pad(drawn, ((0, 0), (0, 0), (1, 1), (1, 1))).swapaxes(1, 2).reshape(50, 80), cmap="gray_r")
+ax.imshow(figures.tiles(drawn), cmap="gray_r")
 ax.set(title="Five digits, and seven random maps of each", ylabel="one digit a row", yticks=[],
        xticks=np.arange(5, 80, 10))
 ax.set_xticklabels(["x"] + 7 * ["t(x)"])
@@ -139,6 +148,15 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
+# **Predict, change, run.** Give the bound one fixed answer for all images, $q(y)=p(y)$: `log_q = np.log(trained.model.prior)
+# + 0 * L_xy` in the loop above. Is it still a bound?
+#
+# <details><summary>What happens</summary>
+#
+# Yes: $q$ may be anything, and both counts stay 0. It loses $\mathrm{KL}(p(y)\,\|\,q^*)$ whatever the map, so that the curve is
+# flat.
+# </details>
+#
 # Maps as large as those of training cost the bound little. Maps several times as large make a digit unlike itself;
 # $q(y|t(x))$ is then wrong about $x$, and the bound falls, but remains a bound.
 #
@@ -177,11 +195,32 @@ plt.show()
 #
 # Eq. 10 subtracts both halves: the second is balance; the first is what we want to be large.
 
+# %% [markdown]
+# **Yours: `balance_of(q, prior)`**, the third term, $\mathrm{KL}(\bar q\,\|\,p(y))$ in nats: $q(y|x)$ of $N$ images is $(N,K)$, all
+# above 0, and $p(y)$ $(K,)$. The next cell puts the identity to the test with it.
+
+# %% tags=["exercise"]
+def balance_of(q, prior):
+    """KL(mean of q ‖ p(y)).     (N,K), (K,) -> number"""
+
+# %% tags=["check"]
+balance_of = checks.balance_of(balance_of)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def balance_of(q, prior):
+#     mean = q.mean(axis=0)
+#     return (mean * np.log(mean / prior)).sum()
+# ```
+# </details>
+
 # %%
 log_q, _ = models.log_q_y(params["q(y|x)"], trained.inputs(digits.x_test))
 each = (np.exp(log_q) * (log_q - np.log(trained.model.prior))).sum(axis=1)
 information = evaluation.monitor(np.exp(log_q), trained.model.prior)["mutual_information"]
-balance_term, _ = invariance.balance(log_q, prior=trained.model.prior)
+balance_term = balance_of(np.exp(log_q), np.array(trained.model.prior))
 print(f"mean KL(q(y|x) ‖ p(y)) = {each.mean():.3f} nats = I(x;y) {information:.3f} + balance {balance_term:.3f}")
 
 # %% [markdown]
@@ -379,18 +418,53 @@ plt.show()
 #
 # Now merge: the two slots of the largest $c$ become one, and so on. An image of the new slot is one of either, so that
 # rows and columns of $P$ are added, and $q(y|x)$ too. Two known digits never become one, whatever maps make of them:
-# that they are two classes is what their labels say. `slots.grouped` goes down this path. Training stops on it where
+# that they are two classes is what their labels say.
+
+# %% [markdown]
+# **Yours: `next_pair(P, known)`**: which two slots become one next? It returns $j$, $k$ and $c_{jk}$, with $j<k$, of the largest
+# $c$ that may merge. $P$ is symmetric, $(K,K)$, and its first `known` slots are known classes.
+
+# %% tags=["exercise"]
+def next_pair(P, known):
+    """The slots that merge next, and their c.     (K,K), number -> j, k, c"""
+
+# %% tags=["check"]
+next_pair = checks.next_pair(next_pair)
+
+# %% [markdown]
+# <details><summary>A solution</summary>
+#
+# ```python
+# def next_pair(P, known):
+#     c = P / np.sqrt(np.outer(np.diag(P), np.diag(P)))
+#     np.fill_diagonal(c, 0)
+#     c[:known, :known] = 0
+#     j, k = np.unravel_index(c.argmax(), c.shape)
+#     return j, k, c[j, k]
+# ```
+# </details>
+
+# %% [markdown]
+# `slots.grouped` of the package goes down this path. Training stops on it where
 # $c$ is no larger than 0.2, or 0.1 the last time. We go on, to see what would come:
 
 # %%
+def merged(a, j, k):
+    """Column k added to column j, and gone.     (n,K) -> (n,K−1)"""
+    a = a.copy()
+    a[:, j] += a[:, k]
+    return np.delete(a, k, axis=1)
+
+
 def path_of(model):
     """Merge until only known slots are left.     -> [(c, digit of the one, digit of the other), …], accuracies (n,2)"""
-    q, steps, digit = model.predict_proba(digits.x_test), [], digits_in(model)
-    _, merges, _ = slots.grouped(by_hand(model, 1)[0], [*range(K)], known=len(known), threshold=0)
+    q, P, steps, names = model.predict_proba(digits.x_test), by_hand(model, 1)[0], [], digits_in(model)
     accuracies = [by_both(q)]
-    for slot, into, c in merges:
-        steps.append((c, digit[slot], digit[into]))
-        q[:, into], q[:, slot] = q[:, into] + q[:, slot], 0
+    while len(P) > len(known):
+        j, k, c = next_pair(P, len(known))
+        steps.append((c, names[k], names[j]))
+        P = merged(merged(P, j, k).T, j, k)
+        q, names = merged(q, j, k), np.delete(names, k)
         accuracies.append(by_both(q))
     return steps, np.array(accuracies)
 
@@ -398,7 +472,7 @@ def path_of(model):
 # %%
 def by_both(q):
     """Accuracy on the test images in %, many-to-one and one-to-one."""
-    counts = evaluation.contingency(q.argmax(axis=1), digits.y_test, K, 10)
+    counts = evaluation.contingency(q.argmax(axis=1), digits.y_test, q.shape[1], 10)
     return 100 * counts.max(axis=0).sum() / counts.sum(), 100 * evaluation.one_to_one_accuracy(counts)
 
 
@@ -644,129 +718,6 @@ if rows.keys() >= {title, f"{title}, M2"}:
 # they win it back: M2 all, GM-DGM rather more than half. So Eq. 2 does not undo what invariance has found, but it has
 # no preference for it either: other answers, less true to the digits, have bounds as good. That is why the recipe now
 # holds $q(y|x)$ while the other networks learn, and gives it a hundredth of their rate in the last epochs.
-#
-# ## Exercises
-#
-# **1.** Write `balance(q, prior)`, the third term: $\mathrm{KL}(\bar q\,\|\,p(y))$ in nats, from the answers $q(y|x)$ of $N$
-# images, $(N,K)$, all of them above 0, and the prior $p(y)$, $(K,)$.
-
-# %% tags=["exercise"]
-balance = None  # a function: def balance(q, prior): return …
-
-# %% tags=["check"]
-def check(balance):
-    if balance is None:
-        return "Not answered yet: write the function balance in the cell above and run the cells below it."
-    q, prior = 0.95 * np.random.default_rng(1).dirichlet([0.4] * 4, 50) + 0.0125, np.array([0.4, 0.3, 0.2, 0.1])
-    found = balance(q, prior)
-    if np.shape(found) != ():
-        return f"Wrong: one number for all images, not an array of shape {np.shape(found)}."
-    for value, verdict in verdicts(q, prior):
-        if np.isclose(found, value):
-            return verdict
-    return f"Wrong: {found:.3f}. First the mean answer, one number a class; then its divergence from the prior."
-
-
-# %% tags=["check"]
-def verdicts(q, prior):
-    right, mean = float(invariance.balance(np.log(q), prior=tuple(prior))[0]), q.mean(axis=0)
-    return ((right, "Right: 0 only where the mean answer is the prior, whatever the single answers are."),
-            ((q * np.log(q / prior)).sum(axis=1).mean(),
-             "Wrong: this is the mean of the images' own divergences. It also punishes I(x;y)."),
-            ((prior * np.log(prior / mean)).sum(), "Wrong: the two distributions have changed places."),
-            (-right, "Wrong: the sign. A KL is never negative."),
-            ((mean * np.log(mean)).sum(), "Wrong: p(y) is missing. This is smallest for a flat mean answer."),
-            (-(mean * np.log(prior)).sum(), "Wrong: this is the cross-entropy; H(mean q) is missing."),
-            (np.log(mean / prior).sum(), "Wrong: the weight of each log-ratio is missing."),
-            (-(mean * np.log(mean)).sum(), "Wrong: p(y) is missing. This is the entropy of the mean answer."),
-            (right / 4, "Wrong: the classes are summed, not averaged."),
-            ((50 * mean * np.log(50 * mean / prior)).sum(), "Wrong: the sum over the images is no distribution."),
-            (right / np.log(2), "Wrong unit: these are bits. The natural logarithm gives nats."))
-
-
-# %% tags=["check"]
-print(check(balance))
-
-# %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def balance(q, prior):
-#     mean = q.mean(axis=0)
-#     return (mean * np.log(mean / prior)).sum()
-# ```
-# </details>
-#
-# **2.** Write `next_pair(P, known)`: which two slots become one next? It returns $j$, $k$ and $c_{jk}$, with $j<k$. $P$
-# is symmetric, $(K,K)$, and its first `known` slots are known classes.
-
-# %% tags=["exercise"]
-next_pair = None  # a function: def next_pair(P, known): return j, k, c
-
-# %% tags=["check"]
-def check(next_pair):
-    if next_pair is None:
-        return "Not answered yet: write the function next_pair in the cell above and run the cells below it."
-    P = planted()
-    found = next_pair(P.copy(), 2)
-    if np.shape(found) != (3,):
-        return f"Wrong: three numbers are asked for, j, k and c, not {found!r}."
-    if found[0] >= found[1]:
-        return ("Wrong: this is a slot with itself, whose c is always 1." if found[0] == found[1] else
-                "Wrong: j, the slot that stays, is the lower one.")
-    for pair, verdict in slips(P):
-        if np.allclose(found, pair):
-            return verdict
-    return f"Wrong: {found[0]} and {found[1]} with c = {found[2]:.3f}. First c of all pairs, then the largest allowed."
-
-
-# %% tags=["check"]
-def planted():
-    """P of six slots, the first two of known classes, where each slip finds another pair or another c."""
-    c, size = np.eye(6), np.sqrt([0.20, 0.15, 0.04, 0.03, 0.25, 0.01])
-    for j, k, value in ((0, 1, 0.6), (1, 3, 0.45), (2, 4, 0.35), (0, 4, 0.3), (2, 5, 0.25)):
-        c[j, k] = c[k, j] = value
-    P = c * np.outer(size, size)
-    return P / P.sum()
-
-
-def largest(M, allowed):
-    """Where the largest of the allowed M_jk lies, with j < k, and what it is."""
-    j, k = np.unravel_index(np.where(np.triu(allowed, 1), M, -np.inf).argmax(), M.shape)
-    return j, k, M[j, k]
-
-
-# %% tags=["check"]
-def slips(P):
-    c, new, d, share = slots.normalised(P), np.arange(6) >= 2, np.diag(P), P.sum(axis=1)
-    either, both = new | new[:, None], new & new[:, None]
-    j, k, right = largest(c, either)
-    return (((j, k, right), "Right: slot 3 is part of the known class 1. That 0 and 1 are two is what labels say."),
-            (largest(c, either | True), "Wrong: slots 0 and 1 are known classes, and known classes never merge."),
-            (largest(c, both), "Wrong: a new slot may be part of a known class, too."),
-            (largest(P, either), "Wrong: this is the largest P. Large slots share images without being one class."),
-            (largest(P / np.outer(d, d), either), "Wrong: the root is missing, so that small slots win."),
-            (largest(P / np.sqrt(np.outer(share, share)), either),
-             "Wrong: divided by the shares of the slots. P_jj is how often both maps end in j."),
-            ((j, k, P[j, k]), "Wrong: the pair is right; the number is P, not c."),
-            ((j, k, right**2), "Wrong: the pair is right; the number is the square of c."))
-
-
-# %% tags=["check"]
-print(check(next_pair))
-
-# %% [markdown]
-# <details><summary>A solution</summary>
-#
-# ```python
-# def next_pair(P, known):
-#     c = P / np.sqrt(np.outer(np.diag(P), np.diag(P)))
-#     np.fill_diagonal(c, 0)
-#     c[:known, :known] = 0
-#     j, k = np.unravel_index(c.argmax(), c.shape)
-#     return j, k, c[j, k]
-# ```
-# </details>
 #
 # ## Questions
 #

@@ -30,8 +30,10 @@ def stamped(text, name):
     badge = (f"# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
              f"({colab}/blob/{BRANCH}/lessons/{name}.ipynb)")
     text = re.sub(r"^# \[!\[Open in Colab\].*$", badge, text, count=1, flags=re.MULTILINE)
-    return re.sub(r'^PACKAGE = .*$', f'PACKAGE = "microgmdgm[colab] @ git+{REPOSITORY}"', text, count=1,
-                  flags=re.MULTILINE)
+    raw = REPOSITORY.replace("https://github.com", "https://raw.githubusercontent.com")
+    for what, address in (("PACKAGE", f"microgmdgm[colab] @ git+{REPOSITORY}"), ("LESSONS", f"{raw}/{BRANCH}/lessons")):
+        text = re.sub(rf'^{what} = .*$', f'{what} = "{address}"', text, count=1, flags=re.MULTILINE)
+    return text
 
 
 def write(path, text):
