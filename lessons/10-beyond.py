@@ -456,6 +456,7 @@ def merged(a, j, k):
     return np.delete(a, k, axis=1)
 
 
+# %%
 def path_of(model):
     """Merge until only known slots are left.     -> [(c, digit of the one, digit of the other), …], accuracies (n,2)"""
     q, P, steps, names = model.predict_proba(digits.x_test), by_hand(model, 1)[0], [], digits_in(model)

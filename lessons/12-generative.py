@@ -101,10 +101,11 @@ print(f"precision {precision:.2f}, recall {recall:.2f}")
 # over $S$ samples is the part of class $y$ (lesson 5), and the sum over $y$ is exact: $w_s=\sum_yw_{s,y}$.
 
 # %%
-rng = np.random.default_rng(0)
 few = generative.binarised(digits.x_test[:150], digits.white)  # a Bernoulli density is one of zeros and ones
+rng = np.random.default_rng(0)
 
 
+# %%
 def log_weights(x, S):
     """log w_s of each image.     x (N,X) -> (S,N)"""
     pairs, log_w = marginal.exact(np.zeros((len(x), trained.model.K))), []
@@ -221,8 +222,9 @@ draw_familiarity()
 # %% [markdown]
 # $P(\text{known})$ finds the never-labelled digits nearly without an error, and the other two are no better than chance: these
 # digits *are* familiar. With images like no digit it is the other way round: $q(y|x)$ has to put them into some slot,
-# known or not, while the bound and familiarity see at once that they are unlike the training data. So ask both: is it
-# like anything seen, and if so, is it of a new class?
+# known or not, while the bound and familiarity see at once that they are unlike the training data. They are strict: a
+# digit moved by a single pixel is strange to a model that has only seen centred ones. So ask both: is it like anything
+# seen, and if so, is it of a new class?
 #
 # ## On MNIST
 #

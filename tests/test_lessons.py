@@ -93,7 +93,7 @@ def test_a_lesson_has_all_its_parts(source):
     text = prose(source)
     assert text.index("# [![Open in Colab]"[2:]) < text.index(f"# {int(source.name[:2])}. ") < text.index("**Claim.**") \
         < text.index("**You need**") < text.index("**Yours: `") < text.index("A solution") < text.index("## Questions")
-    assert re.search(r"\*\*You need\*\* .*?\d+\s+minutes; the\s+computer needs", text, re.DOTALL)
+    assert re.search(r"\*\*You need\*\* .*?\d+\s+minutes; the\s+computer\s+needs", text, re.DOTALL)
     questions = text[text.index("## Questions"):]
     answers = questions.count("<summary>Answer</summary>")
     assert len(re.findall(r"^\*\*\d\.\*\*", questions, re.MULTILINE)) == answers == questions.count("<details>")
@@ -155,7 +155,7 @@ def verdict(name, answer, capsys):
 
 def written(name, text):
     """The function of an answer's text, among what its lesson has imported."""
-    names = {}
+    names = {other: getattr(checks, other).ours for other in exercises(EXERCISES[name])}
     for cell in code(EXERCISES[name], "setup") + [text]:
         exec(cell, names)
     return names[name]
@@ -377,7 +377,7 @@ WRONG = [  # an exercise, a plausible wrong answer, what the check must say of i
         ("(len(q) * mean * np.log(len(q) * mean / prior)).sum()", "no distribution"),
         ("(mean * np.log2(mean / prior)).sum()", "bits"), ("mean * np.log(mean / prior)", "one number"),
         ("0.123", "the mean answer"))],
-    *[("10", "def next_pair(P, known):\n K, d = len(P), np.diag(P)\n c = P / np.sqrt(np.outer(d, d))\n"
+    *[("next_pair", "def next_pair(P, known):\n K, d = len(P), np.diag(P)\n c = P / np.sqrt(np.outer(d, d))\n"
              f" {lines}\n j, k = np.unravel_index(np.triu(c, 1).argmax(), c.shape)\n return {value}", said)
       for lines, value, said in (
         ("pass", "j, k, c[j, k]", "known classes never merge"),
