@@ -40,7 +40,6 @@ from matplotlib.patches import Ellipse
 from microgmdgm import Model, Recipe, data, fit, marginal, models
 from microgmdgm.adam import Adam
 from microgmdgm.evaluation import monitor
-from microgmdgm.layers import halves
 from microgmdgm.parameters import add
 from microgmdgm.plots import COLOURS, MARKERS
 from scipy.special import logsumexp

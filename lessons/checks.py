@@ -4,7 +4,7 @@
 
 prints one sentence and gives back the function to go on with: the student's if it is right, ours if it is not.  No
 answer stops the notebook: whatever is wrong with it becomes a sentence that says what was expected.  The tests of the
-assignments use `value_and_pullback`, `array` and `wrong_gradients`, for the same reason.
+assignments use `both`, `compared` and `close`, for the same reason.
 """
 
 import traceback
@@ -132,14 +132,33 @@ def gradients(pullback, d, expected):
     return [array(part, shape, what) for part, (what, shape) in zip(found, expected.items())]
 
 
-def wrong_gradients(function, *arguments, **constants):
-    """The arguments whose gradients are not those of the value, by `check_pullback`.     -> {name, …}.  Raises Wrong."""
-    value_and_pullback(called(function, function.__name__, *arguments, **constants), function.__name__)
+def both(function, *arguments, **constants):
+    """The value and the pullback that a function returns.  Raises Wrong."""
+    name = function.__name__
     try:
-        rows = check_pullback(function, *arguments, verbose=False, **constants)
+        value, pullback = value_and_pullback(called(function, name, *arguments, **constants), name)
+    except Unanswered:
+        raise Wrong(f"{name} returns nothing.") from None
+    if isinstance(value, (tuple, list)) and any(callable(part) for part in value):
+        raise Wrong(f"the value of {name} is itself a value with its pullback: [0] takes the first of the two.")
+    return value, pullback
+
+
+def compared(function, *arguments, **constants):
+    """The rows of `check_pullback`, not printed.  Raises Wrong where there is nothing to compare."""
+    both(function, *arguments, **constants)
+    try:
+        return check_pullback(function, *arguments, verbose=False, **constants)
     except Exception as error:
         raise Wrong(f"the pullback of {function.__name__} cannot be checked: {error}.") from None
-    return {row.name for row in rows if not row.ok}, {row.name for row in rows}
+
+
+def close(found, right, **tolerance):
+    """Whether found is right to rounding; not, if it has another shape or is no array of numbers."""
+    try:
+        return bool(np.allclose(found, right, **tolerance))
+    except (TypeError, ValueError):
+        return False
 
 
 def told(found, right, slips, otherwise, **tolerance):

@@ -6,6 +6,7 @@ than a kernel for each; that both give the same is tested too.
 """
 
 import re
+import sys
 import zipfile
 from functools import cache
 
@@ -23,6 +24,7 @@ from otter.run import main as otter_run
 from lessons.assignments import make
 from .wrong_answers import FUNCTIONS, TRAINING
 
+sys.path.insert(0, str(make.CHECKS.parent))  # it lies beside the notebook, in the zip
 assignment = pytest.mark.parametrize("number", make.MASTERS)
 
 
@@ -164,6 +166,37 @@ def test_a_wrong_training_loses_its_marks(number, what, built, monkeypatch):
     found = failed(number, slips, built, monkeypatch)
     assert found.keys() == lost
     assert any(said in message for message in found.values()), found
+
+
+FORMS = {  # an answer of the wrong form, with `right` and its arguments at hand; what its question says
+    "missing pullback": ("right(*a, **k)[0]", "the pullback is missing"),
+    "missing value": ("right(*a, **k)[1]", "the value is missing"),
+    "forgotten [0]": ("(right(*a, **k), right(*a, **k)[1])", "[0] takes the first"),
+    "called pullback": ("(right(*a, **k)[0], right(*a, **k)[0])", "return it without calling it"),
+    "three things": ("(*right(*a, **k), 0)", "two things, the value and its pullback, not 3"),
+    "nothing": ("None", "returns nothing"),
+    "a string": ("'0.5'", "two things"),
+    "a dictionary": ("{'value': 1}", "two things"),
+    "no gradient": ("(right(*a, **k)[0], lambda d: None)", "gradient"),
+    "too many gradients": ("(right(*a, **k)[0], lambda d: (0.0,) * 9)", "gradients"),
+    "wrong shape": ("(np.zeros((9, 9, 9)), right(*a, **k)[1])", "shape|value|z:|KL|bound|entropy"),
+    "it stops": ("a[0].no_such_name", "stops in line .*: AttributeError"),
+}
+CASES = {"relu": ("1", "q4"), "reparameterise": ("2", "q1"), "entropy": ("3", "q1"), "gaussian_kl": ("4", "q1")}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", CASES)
+def test_an_answer_of_the_wrong_form_is_told_in_a_sentence(name, form, built, monkeypatch):
+    (number, question), (returned, said) = CASES[name], FORMS[form]
+    folder = built(number)
+    cells = [re.sub(r"epochs=\d+", "epochs=1", cell) for cell in code(folder / f"{folder.name}-solved.ipynb")]
+    at = next(i for i, cell in enumerate(cells) if f"def {name}(" in cell)
+    wrong = f"right = {name}\ndef {name}(*a, **k): return {returned}"
+    found = graded([*cells[:at + 1], wrong], folder / "autograder/tests", monkeypatch)
+    messages = [message for test, message in found.items() if test.startswith(question + " ") and message]
+    assert messages and all(re.match("Wrong: |AssertionError: ", message) for message in messages), messages
+    assert any(re.search(said if "|" in said or ".*" in said else re.escape(said), message) for message in messages), messages
 
 
 def test_otter_run_takes_the_same_marks(built, tmp_path):

@@ -13,6 +13,7 @@
 # init_cell: false
 # export_cell: false
 # show_question_points: true
+# files: [checks.py]
 # tests:
 #   files: true
 #   ok_format: false
@@ -118,28 +119,30 @@ def gaussian(mu, logvar, *, x):
 
 # %%
 def test_standard(gaussian):
+    import checks
     import numpy as np
-    value, _ = gaussian(np.zeros((2, 3)), np.zeros((2, 3)), x=np.zeros((2, 3)))
+    value, _ = checks.both(gaussian, np.zeros((2, 3)), np.zeros((2, 3)), x=np.zeros((2, 3)))
     assert np.shape(value) == (2,), "the value: one number for each example, shape (N,)"
-    assert np.allclose(value, -1.5 * np.log(2 * np.pi)), "the value: log N(0; 0, I) of 3 dimensions is -3/2 log 2π"
+    assert checks.close(value, -1.5 * np.log(2 * np.pi)), "the value: log N(0; 0, I) of 3 dimensions is -3/2 log 2π"
 
 # %%
 def test_gradients(gaussian):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
     mu, logvar, x = np.random.default_rng(1).standard_normal((3, 4, 5))
-    rows = check_pullback(gaussian, mu, logvar, x=x, verbose=False)
+    rows = checks.compared(gaussian, mu, logvar, x=x)
     wrong = {"mu", "logvar"} - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {' and '.join(sorted(wrong))} is not that of your value"
 
 # %%
 # HIDDEN
 def test_scipy(gaussian):
+    import checks
     import numpy as np
     from scipy.stats import norm
     mu, logvar, x = np.random.default_rng(2).standard_normal((3, 6, 4))
     expected = norm.logpdf(x, mu, np.sqrt(np.exp(logvar))).sum(axis=1)
-    assert np.allclose(gaussian(mu, logvar, x=x)[0], expected), "the value: scipy's log-density differs where σ ≠ 1"
+    assert checks.close(checks.both(gaussian, mu, logvar, x=x)[0], expected), "the value: scipy's log-density differs where σ ≠ 1"
 
 # %% [raw]
 # # END TESTS
@@ -189,39 +192,43 @@ def bernoulli(logits, *, x):
 
 # %%
 def test_fair_coins(bernoulli):
+    import checks
     import numpy as np
-    value, _ = bernoulli(np.zeros((2, 3)), x=np.eye(3)[:2])
+    value, _ = checks.both(bernoulli, np.zeros((2, 3)), x=np.eye(3)[:2])
     assert np.shape(value) == (2,), "the value: one number for each example, shape (N,)"
-    assert np.allclose(value, -3 * np.log(2)), "the value: three fair coins have log p(x) = -3 log 2"
+    assert checks.close(value, -3 * np.log(2)), "the value: three fair coins have log p(x) = -3 log 2"
 
 # %%
 def test_gradient(bernoulli):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
     rng = np.random.default_rng(1)
-    rows = check_pullback(bernoulli, rng.standard_normal((4, 5)), x=rng.integers(0, 2, (4, 5)), verbose=False)
+    rows = checks.compared(bernoulli, rng.standard_normal((4, 5)), x=rng.integers(0, 2, (4, 5)))
     assert rows and all(row.ok for row in rows), "the gradient with respect to logits is not that of your value"
 
 # %%
 # HIDDEN
 def test_scipy(bernoulli):
+    import checks
     import numpy as np
     from scipy.stats import bernoulli as scipy_bernoulli
     rng = np.random.default_rng(2)
     logits, x = rng.standard_normal((6, 4)), rng.integers(0, 2, (6, 4))
     expected = scipy_bernoulli.logpmf(x, 1 / (1 + np.exp(-logits))).sum(axis=1)
-    assert np.allclose(bernoulli(logits, x=x)[0], expected), "the value: scipy's log-probability differs"
+    assert checks.close(checks.both(bernoulli, logits, x=x)[0], expected), "the value: scipy's log-probability differs"
 
 # %%
 # HIDDEN
 def test_far_logits(bernoulli):
+    import checks
     import numpy as np
     with np.errstate(all="ignore"):
-        value, pullback = bernoulli(np.array([[1000.0], [-1000.0], [1000.0]]), x=np.array([[0.0], [1.0], [1.0]]))
+        value, pullback = checks.both(bernoulli, np.array([[1000.0], [-1000.0], [1000.0]]),
+                                      x=np.array([[0.0], [1.0], [1.0]]))
         gradient = pullback(np.ones(3))
     gradient = gradient[0] if isinstance(gradient, tuple) else gradient
-    assert np.allclose(value, [-1000, -1000, 0]), "the value at logits of ±1000: -1000 where x is the other one, else 0"
-    assert np.allclose(np.abs(gradient).ravel(), [1, 1, 0]), "the gradient at logits of ±1000: its size is 1, 1 and 0"
+    assert checks.close(value, [-1000, -1000, 0]), "the value at logits of ±1000: -1000 where x is the other one, else 0"
+    assert checks.close(np.abs(gradient).ravel(), [1, 1, 0]), "the gradient at logits of ±1000: its size is 1, 1 and 0"
 
 # %% [raw]
 # # END TESTS
@@ -264,19 +271,20 @@ def dense(W, b, x):
 
 # %%
 def test_value(dense):
+    import checks
     import numpy as np
     W, b = np.random.default_rng(1).standard_normal((3, 2)), np.array([[10.0, -20.0]])
-    value, _ = dense(W, b, np.eye(3))
+    value, _ = checks.both(dense, W, b, np.eye(3))
     assert np.shape(value) == (3, 2), "the value: shape (N,O)"
-    assert np.allclose(value, W + b), "the value: for x the identity matrix it is W, with b added to each row"
+    assert checks.close(value, W + b), "the value: for x the identity matrix it is W, with b added to each row"
 
 # %%
 def test_gradients(dense):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
     rng = np.random.default_rng(2)
     W, b, x = rng.standard_normal((3, 2)), rng.standard_normal((1, 2)), rng.standard_normal((5, 3))
-    rows = check_pullback(dense, W, b, x, verbose=False)
+    rows = checks.compared(dense, W, b, x)
     wrong = {"W", "b", "x"} - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {' and '.join(sorted(wrong))} is not that of your value"
 
@@ -320,17 +328,18 @@ def relu(a):
 
 # %%
 def test_value(relu):
+    import checks
     import numpy as np
-    value, _ = relu(np.array([[-2.0, 0.0, 3.0]]))
-    assert np.allclose(value, [[0, 0, 3]]), "the value: negative inputs give 0, positive ones themselves"
+    value, _ = checks.both(relu, np.array([[-2.0, 0.0, 3.0]]))
+    assert checks.close(value, [[0, 0, 3]]), "the value: negative inputs give 0, positive ones themselves"
 
 # %%
 def test_gradient(relu):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
-    rows = check_pullback(relu, np.random.default_rng(1).standard_normal((4, 5)), verbose=False)
+    rows = checks.compared(relu, np.random.default_rng(1).standard_normal((4, 5)))
     assert rows and all(row.ok for row in rows), "the gradient with respect to a is not that of your value"
-    _, pullback = relu(np.zeros((1, 2)))
+    _, pullback = checks.both(relu, np.zeros((1, 2)))
     da = pullback(np.ones((1, 2)))
     da = da[0] if isinstance(da, tuple) else da
     assert np.all(np.asarray(da) == 0), "the gradient with respect to a, at a = 0"
@@ -384,11 +393,12 @@ def difference_gradient(F, theta, h=1e-5):
 
 # %%
 def test_linear(difference_gradient):
+    import checks
     import numpy as np
     slope = np.random.default_rng(1).standard_normal((2, 3))
     found = difference_gradient(lambda theta: (slope * theta).sum(), np.ones((2, 3)), 0.1)
     assert np.shape(found) == (2, 3), "the difference: the gradient has the shape of θ"
-    assert np.allclose(found, slope), "the difference: it must be exact for a linear F, whatever the step"
+    assert checks.close(found, slope), "the difference: it must be exact for a linear F, whatever the step"
 
 # %%
 def test_theta_is_left_alone(difference_gradient):
@@ -400,10 +410,11 @@ def test_theta_is_left_alone(difference_gradient):
 # %%
 # HIDDEN
 def test_order(difference_gradient):
+    import checks
     import numpy as np
     theta = np.array([1.0, 2.0])
     found = difference_gradient(lambda theta: (theta**2).sum(), theta, 0.1)
-    assert np.allclose(found, 2 * theta), "the difference: a central one is exact for a quadratic F too"
+    assert checks.close(found, 2 * theta), "the difference: a central one is exact for a quadratic F too"
 
 # %% [raw]
 # # END TESTS
@@ -462,6 +473,7 @@ def log_q_y(layers, x):
 
 # %%
 def test_scipy(log_q_y):
+    import checks
     from unittest.mock import patch
     import numpy as np
     from microgmdgm.layers import dense, mlp, relu
@@ -469,20 +481,20 @@ def test_scipy(log_q_y):
     rng = np.random.default_rng(1)
     layers, x = [rng.standard_normal(shape) for shape in ((4, 6), (1, 6), (6, 3), (1, 3))], rng.standard_normal((5, 4))
     with patch.dict(log_q_y.__globals__, dense=dense, relu=relu):  # an error in yours has cost its points already
-        value, _ = log_q_y(layers, x)
-    assert np.allclose(np.exp(value).sum(axis=1), 1), "the value: the q(y|x) of an image must sum to 1"
-    assert np.allclose(value, log_softmax(mlp(layers, x)[0], axis=1)), "the value: scipy's log_softmax differs"
+        value, _ = checks.both(log_q_y, layers, x)
+    assert checks.close(np.exp(value).sum(axis=1), 1), "the value: the q(y|x) of an image must sum to 1"
+    assert checks.close(value, log_softmax(mlp(layers, x)[0], axis=1)), "the value: scipy's log_softmax differs"
 
 # %%
 def test_gradients(log_q_y):
+    import checks
     from unittest.mock import patch
     import numpy as np
-    from microgmdgm import check_pullback
     from microgmdgm.layers import dense, relu
     rng = np.random.default_rng(2)
     layers, x = [rng.standard_normal(shape) for shape in ((4, 6), (1, 6), (6, 3), (1, 3))], rng.standard_normal((5, 4))
     with patch.dict(log_q_y.__globals__, dense=dense, relu=relu):  # an error in yours has cost its points already
-        rows = check_pullback(log_q_y, layers, x, verbose=False)
+        rows = checks.compared(log_q_y, layers, x)
     names = {"x", "layers[0]", "layers[1]", "layers[2]", "layers[3]"}
     wrong = names - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {' and '.join(sorted(wrong))} is not that of your value"
@@ -490,13 +502,14 @@ def test_gradients(log_q_y):
 # %%
 # HIDDEN
 def test_far_logits(log_q_y):
+    import checks
     from unittest.mock import patch
     import numpy as np
     from microgmdgm.layers import dense, relu
     layers = [np.eye(2), np.zeros((1, 2)), 1000 * np.eye(2), np.zeros((1, 2))]
     with np.errstate(all="ignore"), patch.dict(log_q_y.__globals__, dense=dense, relu=relu):
-        value, _ = log_q_y(layers, np.array([[1.0, 0.0]]))
-    assert np.allclose(value, [[0, -1000]]), "the value at logits of 1000 and 0: log q must be 0 and -1000"
+        value, _ = checks.both(log_q_y, layers, np.array([[1.0, 0.0]]))
+    assert checks.close(value, [[0, -1000]]), "the value at logits of 1000 and 0: log q must be 0 and -1000"
 
 # %% [raw]
 # # END TESTS

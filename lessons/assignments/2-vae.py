@@ -13,6 +13,7 @@
 # init_cell: false
 # export_cell: false
 # show_question_points: true
+# files: [checks.py]
 # tests:
 #   files: true
 #   ok_format: false
@@ -100,31 +101,33 @@ def reparameterise(mu, logvar, *, eps):
 
 # %%
 def test_without_noise(reparameterise):
+    import checks
     import numpy as np
     mu, logvar = np.random.default_rng(1).standard_normal((2, 3, 4))
-    z, _ = reparameterise(mu, logvar, eps=np.zeros((3, 4)))
+    z, _ = checks.both(reparameterise, mu, logvar, eps=np.zeros((3, 4)))
     assert np.shape(z) == (3, 4), "the value: z has the shape (N,Z)"
-    assert np.allclose(z, mu), "the value: where ε is 0, z must be μ"
+    assert checks.close(z, mu), "the value: where ε is 0, z must be μ"
 
 # %%
 def test_gradients(reparameterise):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
     mu, logvar, eps = np.random.default_rng(2).standard_normal((3, 4, 5))
-    rows = check_pullback(reparameterise, mu, logvar, eps=eps, verbose=False)
+    rows = checks.compared(reparameterise, mu, logvar, eps=eps)
     wrong = {"mu", "logvar"} - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {' and '.join(sorted(wrong))} is not that of your value"
 
 # %%
 # HIDDEN
 def test_variance(reparameterise):
+    import checks
     import numpy as np
     rng = np.random.default_rng(3)
     mu, logvar = np.array([[1.0, -2.0]]), np.array([[-1.0, 1.5]])
     ones = np.ones((100_000, 1))
-    z, _ = reparameterise(mu * ones, logvar * ones, eps=rng.standard_normal((100_000, 2)))
-    assert np.allclose(z.mean(axis=0), mu, atol=0.05), "the value: the mean of many samples must be μ"
-    assert np.allclose(z.var(axis=0), np.exp(logvar), rtol=0.05), "the value: the variance of many samples must be σ²"
+    z, _ = checks.both(reparameterise, mu * ones, logvar * ones, eps=rng.standard_normal((100_000, 2)))
+    assert checks.close(z.mean(axis=0), mu, atol=0.05), "the value: the mean of many samples must be μ"
+    assert checks.close(z.var(axis=0), np.exp(logvar), rtol=0.05), "the value: the variance of many samples must be σ²"
 
 # %% [raw]
 # # END TESTS
@@ -175,23 +178,25 @@ def standard_gaussian_kl(mu, logvar):
 
 # %%
 def test_zero(standard_gaussian_kl):
+    import checks
     import numpy as np
-    value, _ = standard_gaussian_kl(np.zeros((2, 3)), np.zeros((2, 3)))
+    value, _ = checks.both(standard_gaussian_kl, np.zeros((2, 3)), np.zeros((2, 3)))
     assert np.shape(value) == (2,), "the KL: one number for each image, shape (N,)"
-    assert np.allclose(value, 0), "the KL: it must be 0 where q(z|x) is the prior"
+    assert checks.close(value, 0), "the KL: it must be 0 where q(z|x) is the prior"
 
 # %%
 def test_gradients(standard_gaussian_kl):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
     mu, logvar = np.random.default_rng(1).standard_normal((2, 4, 5))
-    rows = check_pullback(standard_gaussian_kl, mu, logvar, verbose=False)
+    rows = checks.compared(standard_gaussian_kl, mu, logvar)
     wrong = {"mu", "logvar"} - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {' and '.join(sorted(wrong))} is not that of your value"
 
 # %%
 # HIDDEN
 def test_integral(standard_gaussian_kl):
+    import checks
     import numpy as np
     from scipy.integrate import quad
     from scipy.stats import norm
@@ -200,9 +205,9 @@ def test_integral(standard_gaussian_kl):
         q = norm(m, s)
         return quad(lambda z: q.pdf(z) * (q.logpdf(z) - norm.logpdf(z)), m - 9 * s, m + 9 * s)[0]
     expected = [sum(integral(m, s) for m, s in zip(*row)) for row in zip(mu, np.sqrt(np.exp(logvar)))]
-    found, _ = standard_gaussian_kl(mu, logvar)
+    found, _ = checks.both(standard_gaussian_kl, mu, logvar)
     assert np.all(np.asarray(found) > 0), "the KL: it must be positive where q(z|x) is not the prior"
-    assert np.allclose(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
+    assert checks.close(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
 
 # %% [raw]
 # # END TESTS
@@ -258,25 +263,27 @@ def test_uphill(adam_step):
 
 # %%
 def test_constant_gradient(adam_step):
+    import checks
     import numpy as np
     g = np.array([4.0, -0.01])
     theta, m, v = np.zeros(2), np.zeros(2), np.zeros(2)
     for t in range(1, 21):
         theta, m, v = adam_step(theta, m, v, t, g, 0.1)
-        assert np.allclose(np.abs(theta), 0.1 * t, rtol=1e-4), \
+        assert checks.close(np.abs(theta), 0.1 * t, rtol=1e-4), \
             f"theta: under a constant gradient every step has the length of the rate; step {t} has not"
 
 # %%
 # HIDDEN
 def test_memory(adam_step):
+    import checks
     import numpy as np
     zero, one = np.zeros(1), np.ones(1)
     first, m, v = adam_step(zero, zero, zero, 1, one, 1.0)
     second, m, v = adam_step(first, m, v, 2, -one, 1.0)
-    assert np.allclose(second - first, (0.9 - 1) / (1 - 0.9**2) * 0.1, atol=1e-6), \
+    assert checks.close(second - first, (0.9 - 1) / (1 - 0.9**2) * 0.1, atol=1e-6), \
         "theta: after gradients 1 and -1 the second step is that of their running mean, -1/19 of the rate"
     third, _, _ = adam_step(second, m, v, 3, 10 * one, 1.0)
-    assert np.allclose(third - second, (0.9 * (0.9 - 1) + 10) * 0.1 / (1 - 0.9**3)
+    assert checks.close(third - second, (0.9 * (0.9 - 1) + 10) * 0.1 / (1 - 0.9**3)
                        / np.sqrt((0.999**2 + 0.999 + 100) * 0.001 / (1 - 0.999**3))), \
         "theta: after gradients 1, -1 and 10 the third step; look at v, the running mean of g²"
 
@@ -344,6 +351,7 @@ def bound(encoder, decoder, *, x, eps):
 
 # %%
 def test_nothing_told(bound):
+    import checks
     from unittest.mock import patch
     import numpy as np
     from microgmdgm.distributions import reparameterise, standard_gaussian_kl
@@ -352,16 +360,16 @@ def test_nothing_told(bound):
     decoder = [np.zeros(shape) for shape in ((3, 4), (1, 4), (4, 5), (1, 5))]
     rng = np.random.default_rng(1)
     with patch.dict(bound.__globals__, parts):  # an error in yours has cost its points already
-        value, _ = bound(encoder, decoder, x=np.eye(5)[:2], eps=rng.standard_normal((2, 3)))
+        value, _ = checks.both(bound, encoder, decoder, x=np.eye(5)[:2], eps=rng.standard_normal((2, 3)))
     assert np.shape(value) == (2,), "the bound: one number for each image, shape (N,)"
-    assert np.allclose(value, -5 * np.log(2)), \
+    assert checks.close(value, -5 * np.log(2)), \
         "the bound: where all weights are 0, z tells nothing and costs nothing, and 5 pixels have log p(x) = -5 log 2"
 
 # %%
 def test_gradients(bound):
+    import checks
     from unittest.mock import patch
     import numpy as np
-    from microgmdgm import check_pullback
     from microgmdgm.distributions import reparameterise, standard_gaussian_kl
     rng = np.random.default_rng(2)
     encoder = [0.5 * rng.standard_normal(shape) for shape in ((5, 9), (1, 9), (9, 6), (1, 6))]
@@ -369,7 +377,7 @@ def test_gradients(bound):
     x, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.standard_normal((7, 3))
     parts = {"reparameterise": reparameterise, "standard_gaussian_kl": standard_gaussian_kl}
     with patch.dict(bound.__globals__, parts):  # an error in yours has cost its points already
-        rows = check_pullback(bound, encoder, decoder, x=x, eps=eps, verbose=False)
+        rows = checks.compared(bound, encoder, decoder, x=x, eps=eps)
     names = {f"{network}[{i}]" for network in ("encoder", "decoder") for i in range(4)}
     wrong = names - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {', '.join(sorted(wrong))} is not that of your value"
@@ -377,6 +385,7 @@ def test_gradients(bound):
 # %%
 # HIDDEN
 def test_two_terms(bound, reparameterise, standard_gaussian_kl):
+    import checks
     import numpy as np
     from microgmdgm.layers import mlp
     from scipy.stats import bernoulli as scipy_bernoulli
@@ -385,10 +394,10 @@ def test_two_terms(bound, reparameterise, standard_gaussian_kl):
     decoder = [0.5 * rng.standard_normal(shape) for shape in ((3, 4), (1, 4), (4, 5), (1, 5))]
     x, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.standard_normal((7, 3))
     h, _ = mlp(encoder, x)
-    logits, _ = mlp(decoder, reparameterise(h[:, :3], h[:, 3:], eps=eps)[0])
+    logits, _ = mlp(decoder, checks.both(reparameterise, h[:, :3], h[:, 3:], eps=eps)[0])
     log_p = scipy_bernoulli.logpmf(x, 1 / (1 + np.exp(-logits))).sum(axis=1)
-    value, _ = bound(encoder, decoder, x=x, eps=eps)
-    assert np.allclose(value, log_p - standard_gaussian_kl(h[:, :3], h[:, 3:])[0]), \
+    value, _ = checks.both(bound, encoder, decoder, x=x, eps=eps)
+    assert checks.close(value, log_p - checks.both(standard_gaussian_kl, h[:, :3], h[:, 3:])[0]), \
         "the bound: it is not log p(x|z) at your z, less your KL"
 
 # %% [raw]

@@ -13,6 +13,7 @@
 # init_cell: false
 # export_cell: false
 # show_question_points: true
+# files: [checks.py]
 # tests:
 #   files: true
 #   ok_format: false
@@ -102,25 +103,27 @@ def entropy(log_q):
 
 # %%
 def test_uniform(entropy):
+    import checks
     import numpy as np
-    value, _ = entropy(np.full((2, 4), -np.log(4)))
+    value, _ = checks.both(entropy, np.full((2, 4), -np.log(4)))
     assert np.shape(value) == (2,), "the entropy: one number for each image, shape (N,)"
-    assert np.allclose(value, np.log(4)), "the entropy: of a uniform q over 4 classes it is log 4"
+    assert checks.close(value, np.log(4)), "the entropy: of a uniform q over 4 classes it is log 4"
 
 # %%
 def test_gradient(entropy):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
-    rows = check_pullback(entropy, np.random.default_rng(1).standard_normal((3, 4)), verbose=False)
+    rows = checks.compared(entropy, np.random.default_rng(1).standard_normal((3, 4)))
     assert rows and all(row.ok for row in rows), "the gradient with respect to log_q is not that of your value"
 
 # %%
 # HIDDEN
 def test_scipy(entropy):
+    import checks
     import numpy as np
     from scipy.stats import entropy as scipy_entropy
     q = np.random.default_rng(2).dirichlet(np.ones(5), 6)
-    assert np.allclose(entropy(np.log(q))[0], scipy_entropy(q, axis=1)), "the entropy: scipy's differs"
+    assert checks.close(checks.both(entropy, np.log(q))[0], scipy_entropy(q, axis=1)), "the entropy: scipy's differs"
 
 # %% [raw]
 # # END TESTS
@@ -185,19 +188,21 @@ def bound_given_y(params, *, x, y, eps, prior):
 
 # %%
 def test_nothing_told(bound_given_y):
+    import checks
     import numpy as np
     from microgmdgm import Model
     prior = np.array([0.5, 0.3, 0.2])
     model = Model("m2", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     params = model.layout.views(np.zeros(model.layout.size))
     eps = np.random.default_rng(1).standard_normal((4, 2))
-    value, _ = bound_given_y(params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
+    value, _ = checks.both(bound_given_y, params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
     assert np.shape(value) == (4,), "the bound: one number for each pair, shape (P,)"
-    assert np.allclose(value, -5 * np.log(2) + np.log(prior)[[0, 1, 2, 0]]), \
+    assert checks.close(value, -5 * np.log(2) + np.log(prior)[[0, 1, 2, 0]]), \
         "the bound: where all weights are 0, all that is left is -5 log 2 of 5 pixels, and the class"
 
 # %%
 def test_gradients(bound_given_y):
+    import checks
     import numpy as np
     from microgmdgm import Model, check_pullback
     prior, rng = np.array([0.5, 0.3, 0.2]), np.random.default_rng(2)
@@ -205,7 +210,7 @@ def test_gradients(bound_given_y):
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
     params = {name: params[name] for name in ("q(z|x,y)", "p(x|y,z)")}
     x, y, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.integers(0, 3, 7), rng.standard_normal((7, 2))
-    rows = check_pullback(bound_given_y, params, x=x, y=y, eps=eps, prior=prior, verbose=False)
+    rows = checks.compared(bound_given_y, params, x=x, y=y, eps=eps, prior=prior)
     names = {f"params[{name}][{i}]" for name in params for i in range(len(params[name]))}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
     assert not wrong, f"the gradient with respect to {', '.join(wrong)} is not that of your value"
@@ -213,6 +218,7 @@ def test_gradients(bound_given_y):
 # %%
 # HIDDEN
 def test_integral(bound_given_y):
+    import checks
     import numpy as np
     from microgmdgm import Model
     from microgmdgm.layers import class_mlp
@@ -223,14 +229,14 @@ def test_integral(bound_given_y):
     eps = np.linspace(-8, 8, 4001)
     x, y = np.tile([1.0, 0, 0, 1, 0], (4001, 1)), np.full(4001, 1)
     weight = norm.pdf(eps) * (eps[1] - eps[0])
-    value, _ = bound_given_y(params, x=x, y=y, eps=eps[:, None], prior=prior)
+    value, _ = checks.both(bound_given_y, params, x=x, y=y, eps=eps[:, None], prior=prior)
     mu, logvar = class_mlp(params["q(z|x,y)"], x[:1], y=y[:1])[0][0]
     q = norm(mu, np.sqrt(np.exp(logvar)))
     z = np.linspace(mu - 8 * q.std(), mu + 8 * q.std(), 4001)
     logits, _ = class_mlp(params["p(x|y,z)"], z[:, None], y=y)
     log_p_x = bernoulli.logpmf(x, 1 / (1 + np.exp(-logits))).sum(axis=1)
     L = (q.pdf(z) * (log_p_x + norm.logpdf(z) + np.log(0.3) - q.logpdf(z))).sum() * (z[1] - z[0])
-    assert np.allclose((weight * value).sum(), L, atol=1e-3), \
+    assert checks.close((weight * value).sum(), L, atol=1e-3), \
         "the bound: its mean over ε must be the integral of q(z|x,y) log [p(x|y,z) p(z) p(y) / q(z|x,y)] over z"
 
 # %% [raw]
@@ -280,29 +286,31 @@ def unlabelled_bound(log_q, L_xy):
 
 # %%
 def test_one_hot(unlabelled_bound):
+    import checks
     import numpy as np
     L_xy = np.random.default_rng(1).standard_normal((3, 3))
-    value, _ = unlabelled_bound(np.where(np.eye(3), 0.0, -700.0), L_xy)
+    value, _ = checks.both(unlabelled_bound, np.where(np.eye(3), 0.0, -700.0), L_xy)
     assert np.shape(value) == (3,), "the bound: one number for each image, shape (N,)"
-    assert np.allclose(value, np.diag(L_xy)), "the bound: where q(y|x) is sure of a class it is L(x,y) of that class"
+    assert checks.close(value, np.diag(L_xy)), "the bound: where q(y|x) is sure of a class it is L(x,y) of that class"
 
 # %%
 def test_gradients(unlabelled_bound):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
     log_q, L_xy = np.random.default_rng(2).standard_normal((2, 4, 3))
-    rows = check_pullback(unlabelled_bound, log_q, L_xy, verbose=False)
+    rows = checks.compared(unlabelled_bound, log_q, L_xy)
     wrong = {"log_q", "L_xy"} - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {' and '.join(sorted(wrong))} is not that of your value"
 
 # %%
 # HIDDEN
 def test_best_q(unlabelled_bound):
+    import checks
     import numpy as np
     from scipy.special import log_softmax, logsumexp
     L_xy = np.random.default_rng(3).standard_normal((4, 3))
-    value, _ = unlabelled_bound(log_softmax(L_xy, axis=1), L_xy)
-    assert np.allclose(value, logsumexp(L_xy, axis=1)), \
+    value, _ = checks.both(unlabelled_bound, log_softmax(L_xy, axis=1), L_xy)
+    assert checks.close(value, logsumexp(L_xy, axis=1)), \
         "the bound: with q(y|x) proportional to e^L(x,y) it is log of the sum of e^L(x,y) over y, its largest value"
 
 # %% [raw]
@@ -370,6 +378,7 @@ def objective(params, *, x_u, x_l, y_l, eps_u, eps_l, alpha, prior):
 
 # %%
 def test_two_means(objective, bound_given_y, unlabelled_bound):
+    import checks
     import numpy as np
     from microgmdgm import Model
     from microgmdgm.models import log_q_y
@@ -378,19 +387,21 @@ def test_two_means(objective, bound_given_y, unlabelled_bound):
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
     x, y_l = rng.integers(0, 2, (6, 5)).astype(float), np.array([0, 2])
     eps_u, eps_l = rng.standard_normal((12, 2)), rng.standard_normal((2, 2))
-    value, _ = objective(params, x_u=x[:4], x_l=x[4:], y_l=y_l, eps_u=eps_u, eps_l=eps_l, alpha=0.0, prior=prior)
-    L_xy = [bound_given_y(params, x=x[:4], y=np.full(4, y), eps=eps_u[y::3], prior=prior)[0] for y in range(3)]
-    L_x, _ = unlabelled_bound(log_q_y(params["q(y|x)"], x[:4])[0], np.stack(L_xy, axis=1))
-    L_l, _ = bound_given_y(params, x=x[4:], y=y_l, eps=eps_l, prior=prior)
+    value, _ = checks.both(objective, params, x_u=x[:4], x_l=x[4:], y_l=y_l, eps_u=eps_u, eps_l=eps_l, alpha=0.0,
+                           prior=prior)
+    L_xy = [checks.both(bound_given_y, params, x=x[:4], y=np.full(4, y), eps=eps_u[y::3], prior=prior)[0] for y in range(3)]
+    L_x, _ = checks.both(unlabelled_bound, log_q_y(params["q(y|x)"], x[:4])[0], np.stack(L_xy, axis=1))
+    L_l, _ = checks.both(bound_given_y, params, x=x[4:], y=y_l, eps=eps_l, prior=prior)
     assert np.shape(value) == (), "the objective: it must be one number"
-    assert np.allclose(value, L_x.mean() + L_l.mean()), \
+    assert checks.close(value, L_x.mean() + L_l.mean()), \
         "the objective: for α = 0 it must be the mean of your L(x) plus the mean of your L(x,y)"
 
 # %%
 def test_gradients(objective):
+    import checks
     from unittest.mock import patch
     import numpy as np
-    from microgmdgm import Model, check_pullback, models
+    from microgmdgm import Model, models
     prior, rng = np.array([0.5, 0.3, 0.2]), np.random.default_rng(2)
     model = Model("m2", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
@@ -403,8 +414,8 @@ def test_gradients(objective):
         return models.bound_given_y(model, params, x=x, y=y, eps=eps)
     parts = {"unlabelled_bound": stand_in, "bound_given_y": bound_given_y}
     with patch.dict(objective.__globals__, parts):  # an error in yours has cost its points already
-        rows = check_pullback(objective, params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12],
-                              eps_l=eps[12:], alpha=3.0, prior=prior, verbose=False)
+        rows = checks.compared(objective, params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12],
+                               eps_l=eps[12:], alpha=3.0, prior=prior)
     names = {f"params[{name}][{i}]" for name in params for i in range(len(params[name]))}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
     assert not wrong, f"the gradient with respect to {', '.join(wrong)} is not that of your value"
@@ -412,6 +423,7 @@ def test_gradients(objective):
 # %%
 # HIDDEN
 def test_alpha(objective):
+    import checks
     import numpy as np
     from microgmdgm import Model
     from microgmdgm.models import log_q_y
@@ -419,10 +431,10 @@ def test_alpha(objective):
     model = Model("m2", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
     x, eps = rng.integers(0, 2, (6, 5)).astype(float), rng.standard_normal((14, 2))
-    one, none = (objective(params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12], eps_l=eps[12:],
+    one, none = (checks.both(objective, params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12], eps_l=eps[12:],
                            alpha=alpha, prior=prior)[0] for alpha in (1.0, 0.0))
     log_q, _ = log_q_y(params["q(y|x)"], x[4:])
-    assert np.allclose(one - none, (log_q[0, 0] + log_q[1, 2]) / 2), \
+    assert checks.close(one - none, (log_q[0, 0] + log_q[1, 2]) / 2), \
         "the label term: the objective must grow with α by the mean of log q(y|x) of the labels"
 
 # %% [raw]

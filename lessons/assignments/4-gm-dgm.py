@@ -13,6 +13,7 @@
 # init_cell: false
 # export_cell: false
 # show_question_points: true
+# files: [checks.py]
 # tests:
 #   files: true
 #   ok_format: false
@@ -109,24 +110,26 @@ def gaussian_kl(mu, logvar, mu0, logvar0):
 
 # %%
 def test_zero(gaussian_kl):
+    import checks
     import numpy as np
     mu, logvar = np.random.default_rng(1).standard_normal((2, 3, 4))
-    value, _ = gaussian_kl(mu, logvar, mu, logvar)
+    value, _ = checks.both(gaussian_kl, mu, logvar, mu, logvar)
     assert np.shape(value) == (3,), "the KL: one number for each row, shape (P,)"
-    assert np.allclose(value, 0), "the KL: it must be 0 for equal Gaussians"
+    assert checks.close(value, 0), "the KL: it must be 0 for equal Gaussians"
 
 # %%
 def test_gradients(gaussian_kl):
+    import checks
     import numpy as np
-    from microgmdgm import check_pullback
     arguments = np.random.default_rng(2).standard_normal((4, 4, 5))
-    rows, names = check_pullback(gaussian_kl, *arguments, verbose=False), {"mu", "logvar", "mu0", "logvar0"}
+    rows, names = checks.compared(gaussian_kl, *arguments), {"mu", "logvar", "mu0", "logvar0"}
     wrong = names - {row.name for row in rows} | {row.name for row in rows if not row.ok}
     assert not wrong, f"the gradient with respect to {', '.join(sorted(wrong))} is not that of your value"
 
 # %%
 # HIDDEN
 def test_integral(gaussian_kl):
+    import checks
     import numpy as np
     from scipy.integrate import quad
     from scipy.stats import norm
@@ -136,9 +139,9 @@ def test_integral(gaussian_kl):
         return quad(lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), m - 9 * s, m + 9 * s)[0]
     sigma, sigma0 = np.sqrt(np.exp(logvar)), np.sqrt(np.exp(logvar0))
     expected = [sum(integral(*each) for each in zip(*row)) for row in zip(mu, sigma, mu0, sigma0)]
-    found, _ = gaussian_kl(mu, logvar, mu0, logvar0)
+    found, _ = checks.both(gaussian_kl, mu, logvar, mu0, logvar0)
     assert np.all(np.asarray(found) > 0), "the KL: it must be positive for different Gaussians"
-    assert np.allclose(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
+    assert checks.close(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
 
 # %% [raw]
 # # END TESTS
@@ -191,26 +194,27 @@ def kl_z(p_z_given_y, mu, logvar, *, y):
 
 # %%
 def test_own_class(kl_z):
+    import checks
     from unittest.mock import patch
     import numpy as np
     from microgmdgm.distributions import gaussian_kl
     means, logvars = np.random.default_rng(1).standard_normal((2, 3, 4))
     y = np.array([0, 2, 2, 1, 0])
     with patch.dict(kl_z.__globals__, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
-        value, _ = kl_z([means, logvars], means[y], logvars[y], y=y)
+        value, _ = checks.both(kl_z, [means, logvars], means[y], logvars[y], y=y)
     assert np.shape(value) == (5,), "the KL to p(z|y): one number for each pair, shape (P,)"
-    assert np.allclose(value, 0), "the KL to p(z|y): it must be 0 where q(z|x,y) is the Gaussian of the pair's class"
+    assert checks.close(value, 0), "the KL to p(z|y): it must be 0 where q(z|x,y) is the Gaussian of the pair's class"
 
 # %%
 def test_gradients(kl_z):
+    import checks
     from unittest.mock import patch
     import numpy as np
-    from microgmdgm import check_pullback
     from microgmdgm.distributions import gaussian_kl
     rng = np.random.default_rng(2)
     prior, (mu, logvar) = list(rng.standard_normal((2, 4, 3))), rng.standard_normal((2, 6, 3))
     with patch.dict(kl_z.__globals__, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
-        rows = check_pullback(kl_z, prior, mu, logvar, y=np.array([0, 2, 2, 1, 0, 0]), verbose=False)
+        rows = checks.compared(kl_z, prior, mu, logvar, y=np.array([0, 2, 2, 1, 0, 0]))
     names = {"p_z_given_y[0]", "p_z_given_y[1]", "mu", "logvar"}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
     assert not wrong, f"the gradient with respect to {', '.join(wrong)} is not that of your value"
@@ -218,13 +222,14 @@ def test_gradients(kl_z):
 # %%
 # HIDDEN
 def test_other_class(kl_z, gaussian_kl):
+    import checks
     import numpy as np
     rng = np.random.default_rng(3)
     (means, logvars), (mu, logvar), y = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 5, 4)), [0, 2, 2, 1, 0]
-    value, _ = kl_z([means, logvars], mu, logvar, y=np.array(y))
+    value, _ = checks.both(kl_z, [means, logvars], mu, logvar, y=np.array(y))
     for n, k in enumerate(y):
-        expected, _ = gaussian_kl(mu[n:n + 1], logvar[n:n + 1], means[k:k + 1], logvars[k:k + 1])
-        assert np.allclose(value[n], expected[0]), "the KL to p(z|y): of a pair it is your KL to its class's Gaussian"
+        expected, _ = checks.both(gaussian_kl, mu[n:n + 1], logvar[n:n + 1], means[k:k + 1], logvars[k:k + 1])
+        assert checks.close(value[n], expected[0]), "the KL to p(z|y): of a pair it is your KL to its class's Gaussian"
 
 # %% [raw]
 # # END TESTS
@@ -285,6 +290,7 @@ def bound_given_y(params, *, x, y, eps, prior):
 
 # %%
 def test_nothing_told(bound_given_y):
+    import checks
     from unittest.mock import patch
     import numpy as np
     from microgmdgm import Model
@@ -295,13 +301,14 @@ def test_nothing_told(bound_given_y):
     params = model.layout.views(np.zeros(model.layout.size))
     eps = np.random.default_rng(1).standard_normal((4, 2))
     with patch.dict(bound_given_y.__globals__, kl_z=no_kl):  # as it must be here; yours has its own tests
-        value, _ = bound_given_y(params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
+        value, _ = checks.both(bound_given_y, params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
     assert np.shape(value) == (4,), "the bound: one number for each pair, shape (P,)"
-    assert np.allclose(value, -5 * np.log(2) + np.log(prior)[[0, 1, 2, 0]]), \
+    assert checks.close(value, -5 * np.log(2) + np.log(prior)[[0, 1, 2, 0]]), \
         "the bound: where all weights are 0, all that is left is -5 log 2 of 5 pixels, and the class"
 
 # %%
 def test_gradients(bound_given_y):
+    import checks
     from unittest.mock import patch
     import numpy as np
     from microgmdgm import Model, check_pullback, models
@@ -317,7 +324,7 @@ def test_gradients(bound_given_y):
     params = {name: params[name] for name in ("q(z|x,y)", "p(z|y)", "p(x|z)")}
     x, y, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.integers(0, 3, 7), rng.standard_normal((7, 2))
     with patch.dict(bound_given_y.__globals__, kl_z=kl_z):  # an error in yours has cost its points already
-        rows = check_pullback(bound_given_y, params, x=x, y=y, eps=eps, prior=prior, verbose=False)
+        rows = checks.compared(bound_given_y, params, x=x, y=y, eps=eps, prior=prior)
     names = {f"params[{name}][{i}]" for name in params for i in range(len(params[name]))}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
     assert not wrong, f"the gradient with respect to {', '.join(wrong)} is not that of your value"
@@ -325,6 +332,7 @@ def test_gradients(bound_given_y):
 # %%
 # HIDDEN
 def test_three_terms(bound_given_y, kl_z):
+    import checks
     import numpy as np
     from microgmdgm import Model
     from microgmdgm.layers import class_mlp, mlp
@@ -336,9 +344,9 @@ def test_three_terms(bound_given_y, kl_z):
     h, _ = class_mlp(params["q(z|x,y)"], x, y=y)
     z = h[:, :2] + np.sqrt(np.exp(h[:, 2:])) * eps
     log_p = bernoulli.logpmf(x, 1 / (1 + np.exp(-mlp(params["p(x|z)"], z)[0]))).sum(axis=1)
-    kl, _ = kl_z(params["p(z|y)"], h[:, :2], h[:, 2:], y=y)
-    value, _ = bound_given_y(params, x=x, y=y, eps=eps, prior=prior)
-    assert np.allclose(value, log_p - kl + np.log(prior)[y]), "the bound: its three terms, with your KL, do not add up"
+    kl, _ = checks.both(kl_z, params["p(z|y)"], h[:, :2], h[:, 2:], y=y)
+    value, _ = checks.both(bound_given_y, params, x=x, y=y, eps=eps, prior=prior)
+    assert checks.close(value, log_p - kl + np.log(prior)[y]), "the bound: its three terms, with your KL, do not add up"
 
 # %% [raw]
 # # END TESTS

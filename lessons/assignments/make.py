@@ -18,6 +18,7 @@ from otter.assign import main as assign
 from lessons.make import REPOSITORY
 
 FOLDER = Path(__file__).parent
+CHECKS = FOLDER.parent / "checks.py"  # the tests' sentences, as in the lessons
 MASTERS = {path.name[0]: path for path in sorted(FOLDER.glob("[0-9]-*.py"))}
 
 
@@ -33,7 +34,7 @@ def build(master, dist=FOLDER / "dist"):
     dist.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dist) as partial:
         partial = Path(partial)
-        for own in master.parent.glob("*.npz"):  # data that a master names in its `files:`
+        for own in (CHECKS, *master.parent.glob("*.npz")):  # what a master names in its `files:`
             shutil.copy(own, partial)
         nbformat.write(notebook(master), partial / f"{name}.ipynb")
         assign(str(partial / f"{name}.ipynb"), str(partial), no_pdfs=True)
