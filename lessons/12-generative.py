@@ -159,8 +159,8 @@ for name, of in (("labelled", here), ("never-labelled", ~here)):
 #
 # - $P(\text{known})$, the sum of $q(y|x)$ over the slots that had labels;
 # - the bound on $\log p(x)$;
-# - **familiarity**: three numbers say how well the model knows $x$ (can the decoder draw it? does its $z$ lie where
-#   $p(z|y)$ has its mass? how sure is $q(z|x,y)$?), and a mixture of Gaussians, fitted to those of the training images,
+# - **familiarity**: four numbers say how well the model knows $x$ (can the decoder draw it? does its $z$ lie where
+#   $p(z|y)$ has its mass? how sure is $q(z|x,y)$? is there ink where no image had any?), and a mixture of Gaussians, fitted to those of the training images,
 #   gives their log-density.
 #
 # A score is good if it ranks an image of the kind that we know above one of the other kind. **Predict** which of the three
@@ -188,9 +188,9 @@ ranks_higher = checks.ranks_higher(ranks_higher)
 # </details>
 
 # %%
-familiar = generative.familiarity(trained, digits.x_train)
+density = generative.Familiarity(generative.traits(trained, digits.x_train))
 scores = {"P(known)": lambda x: trained.predict_proba(x)[:, :len(known)].sum(axis=1),
-          "the bound": lambda x: trained.bound(x), "familiarity": familiar}
+          "the bound": lambda x: trained.bound(x), "familiarity": lambda x: density(generative.traits(trained, x))}
 images = digits.x_test.reshape(-1, 8, 8)
 strange = {"white for black": 16 - images, "lying on its side": images.swapaxes(1, 2)[:, ::-1],
            "moved by a pixel": np.roll(images, 1, axis=2),
@@ -209,9 +209,9 @@ def draw_familiarity():
     kinds = {"labelled digits": digits.x_test[is_known], "never-labelled digits": digits.x_test[~is_known]}
     kinds |= {name: other.reshape(-1, 64) for name, other in strange.items()}
     for (name, x), colour, style in zip(kinds.items(), plots.COLOURS, ("-", "-", "--", "--", ":", ":")):
-        ax.hist(np.maximum(familiar(x), -60), np.linspace(-60, 5, 60), histtype="step", density=True, linewidth=1.8,
+        ax.hist(np.maximum(scores["familiarity"](x), -60), np.linspace(-60, 5, 60), histtype="step", density=True, linewidth=1.8,
                 color=colour, linestyle=style, label=name)
-    ax.set(title="How familiar an image is (all below −60 in the first bar)", xlabel="log-density of its three numbers (nats)",
+    ax.set(title="How familiar an image is (all below −60 in the first bar)", xlabel="log-density of its four numbers (nats)",
            ylabel="density", yscale="log")
     ax.legend(fontsize=8)
     plt.show()
