@@ -89,7 +89,7 @@ def real_case(case):
 
 def real_cases():
     """The estimator against what one would use otherwise."""
-    return cases.table([real_case(case) for case in cases.CASES])
+    return cases.table([real_case(case) for case in cases.CASES if (HERE / "real-cases" / f"{case}.json").exists()])
 
 
 OWN_DATA = (("mnist", (8, 9)), ("digits", (3, 4, 5, 6, 7)), ("table", (3, 4, 5, 6, 7)), ("cancer", (0,)), ("cancer", (1,)),
