@@ -55,7 +55,8 @@ from scipy.special import logsumexp
 
 # %%
 digits, known, after = data.load("digits"), (0, 1, 2, 8, 9), []  # after: the models of both runs after each epoch
-fifteen = replace(recipes.FAST_SMALL, merge_from=0, classifier_epochs=6, classifier_decay_from=1, epochs=2, held=0.5)
+fifteen = replace(recipes.FAST_SMALL, merge_from=0, smooth_from=0, classifier_epochs=6, classifier_decay_from=1,
+                  epochs=2, held=0.5)
 trained, second = fit("gm-dgm", fifteen, digits, seeds=[0, 2], labelled_classes=known, labels_per_class=10, Z=10,
                       H=150, watch=lambda epoch, terms, models: after.append(models))
 params, K, N = trained.params, trained.model.K, 100
@@ -186,7 +187,7 @@ plt.show()
 # it is held while the other networks learn their bound, and to make samples of $p(z|y)$ that it reads as $y$ (`dream`),
 # and **the last epochs train the paper's Eq. 2 alone**, on all of the model. The weights change once on the way, after
 # ten epochs. Smoothness keeps a slot's border where there are few images, and so it also keeps a slot as it is that two
-# digits share: there is little of it at first, and the maps are larger. Balance is strong at first, so that all slots
+# digits share: there is less of it at first, and the maps are larger. Balance is strong at first, so that all slots
 # come into use; when those of one digit have been merged (section 3), half of it is left.
 #
 # Balance is a part of the bound already. With lesson 7's $I(x;y)$,
@@ -230,7 +231,8 @@ print(f"mean KL(q(y|x) ‖ p(y)) = {each.mean():.3f} nats = I(x;y) {information:
 # setting are one array program (lesson 11).
 
 # %%
-short = replace(recipes.FAST_SMALL, classifier_epochs=10, classifier_decay_from=1, classifier_rate=3e-3, merge_from=0,
+short = replace(recipes.FAST_SMALL, smooth_from=0, merge_from=0, classifier_epochs=10,
+                classifier_decay_from=1, classifier_rate=3e-3,
                 unlabelled_batch=200, labelled_batch=30, minimum_epoch=20_000, first_epochs=0, maps=1, smoothness=1,
                 beta=20)
 
@@ -446,7 +448,7 @@ next_pair = checks.next_pair(next_pair)
 
 # %% [markdown]
 # `slots.grouped` of the package goes down this path. Training stops on it where
-# $c$ is no larger than 0.2, or 0.1 the last time. We go on, to see what would come:
+# $c$ is no larger than 0.2, or 0.125 the last time. We go on, to see what would come:
 
 # %%
 def merged(a, j, k):
@@ -542,7 +544,7 @@ draw_path(*path_of(alone_second))
 # many-to-one accuracy falls from 92.2 to 86.8 %. One merge later there are ten slots, and their number does not tell that
 # they are not the ten digits: one of them is the free slot that holds several.
 #
-# What helps has to come before: little smoothness and strong balance while the slots find their digits, and more images
+# What helps has to come before: less smoothness and strong balance while the slots find their digits, and more images
 # and labels than here. The package's report on data of one's own says where a known slot may have swallowed a new class.
 
 # %% [markdown]
