@@ -86,7 +86,7 @@ def test_unknown_names_are_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["experiments", "ablations"])
     with pytest.raises(SystemExit):
         experiments.main()
-    assert "unknown experiment ablations: choose from regimes, splits, ablation, schedules" in capsys.readouterr().err
+    assert "unknown experiment ablations: choose from regimes, splits, others, ablation, schedules" in capsys.readouterr().err
 
 
 def test_missing_data_are_one_line(monkeypatch, capsys, tmp_path):
