@@ -159,6 +159,7 @@ def curve(step, steps=300, scale=1.0):
     return values, theta
 
 
+# %%
 def ascent(rate):
     def step(theta, gradient):
         theta += rate * gradient

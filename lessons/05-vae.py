@@ -210,9 +210,11 @@ def draw_terms(terms):
     """The bound and its two terms by epoch.     terms (epochs,2)"""
     figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
     ax.plot(terms[:, 0], color=COLOURS[2], linestyle="--", label="reconstruction, E log p(x|z)")
-    ax.plot(-terms[:, 1], color=COLOURS[1], linestyle=":", linewidth=2.5, label="less the cost of z, −KL(q(z|x) ‖ p(z))")
+    ax.plot(-terms[:, 1], color=COLOURS[1], linestyle=":", linewidth=2.5,
+            label="less the cost of z, −KL(q(z|x) ‖ p(z))")
     ax.plot(terms[:, 0] - terms[:, 1], color=COLOURS[0], label="their sum, the bound L(x)")
-    ax.set(title="The bound and its two terms while a VAE trains", xlabel="epoch", ylabel="mean over test images (nats)")
+    ax.set(title="The bound and its two terms while a VAE trains", xlabel="epoch",
+           ylabel="mean over test images (nats)")
     ax.legend(loc="center", bbox_to_anchor=(0.7, 0.65))
     plt.show()
 

@@ -182,8 +182,8 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 for ax, name in zip(axes, ("no labels", "10 labels a digit")):
     drawn = np.stack([runs[name][0].sample(4, y, seed=3) for y in range(10)], axis=1)  # the same seed: the same z
     ax.imshow(figures.tiles(drawn.reshape(4, 10, 8, 8)), cmap="gray_r")
-    ax.set(title=f"M2, {name}: y changes {100 * share_of_y(drawn):.0f} % of the image", xlabel="class y given to the decoder",
-           ylabel="one z a row", xticks=np.arange(5, 100, 10), yticks=[])
+    ax.set(title=f"M2, {name}: y changes {100 * share_of_y(drawn):.0f} % of the image",
+           xlabel="class y given to the decoder", ylabel="one z a row", xticks=np.arange(5, 100, 10), yticks=[])
     ax.set_xticklabels(range(10))
 plt.show()
 

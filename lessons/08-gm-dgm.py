@@ -171,6 +171,7 @@ def log_p(model, params, x):
     return logsumexp(log_p_xz(model, params, x), axis=1) + np.log(grid[1, 0] - grid[0, 0])
 
 
+# %%
 def bound(model, params, x):
     """L(x), Eq. 10, without a sample.     (N,1) -> (N,)"""
     log_q, _ = models.log_q_y(params["q(y|x)"], x)
@@ -186,10 +187,13 @@ def bound(model, params, x):
 
 # %%
 STEPS, line = (1, 3, 10, 30, 100, 300, 1000, 2000), np.linspace(-3.5, 5, 120)[:, None]
+
+# %%
 learnt, above = {}, -np.inf
 for name in ("gm-dgm", "m2"):
-    model, rng = Model(name, (0.5, 0.5), X=1, Z=1, H=20, hidden_layers=1, likelihood="gaussian"), np.random.default_rng(1)
-    theta, rises = model.layout.initial(rng, "float64"), []
+    rng, rises = np.random.default_rng(1), []
+    model = Model(name, (0.5, 0.5), X=1, Z=1, H=20, hidden_layers=1, likelihood="gaussian")
+    theta = model.layout.initial(rng, "float64")
     adam = Adam.like(theta)
     for t in range(1, STEPS[-1] + 1):
         uphill(model, theta, adam, rng)

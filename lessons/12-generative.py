@@ -209,10 +209,10 @@ def draw_familiarity():
     kinds = {"labelled digits": digits.x_test[is_known], "never-labelled digits": digits.x_test[~is_known]}
     kinds |= {name: other.reshape(-1, 64) for name, other in strange.items()}
     for (name, x), colour, style in zip(kinds.items(), plots.COLOURS, ("-", "-", "--", "--", ":", ":")):
-        ax.hist(np.maximum(scores["familiarity"](x), -60), np.linspace(-60, 5, 60), histtype="step", density=True, linewidth=1.8,
-                color=colour, linestyle=style, label=name)
-    ax.set(title="How familiar an image is (all below −60 in the first bar)", xlabel="log-density of its four numbers (nats)",
-           ylabel="density", yscale="log")
+        ax.hist(np.maximum(scores["familiarity"](x), -60), np.linspace(-60, 5, 60), histtype="step",
+                density=True, linewidth=1.8, color=colour, linestyle=style, label=name)
+    ax.set(title="How familiar an image is (all below −60 in the first bar)",
+           xlabel="log-density of its four numbers (nats)", ylabel="density", yscale="log")
     ax.legend(fontsize=8)
     plt.show()
 
@@ -235,7 +235,8 @@ path = Path("results/table1/summary.json")
 summary = json.loads(path.read_text())["models"] if path.exists() else {}
 for name, model in summary.items():
     mean, sd = model["mean"], model["sd"]
-    print(f"{name:<6} {mean['classes_found']:.0f} classes found, log p(x) {mean['log_p_x']:.1f} ({sd['log_p_x']:.1f}) nats, "
+    print(f"{name:<6} {mean['classes_found']:.0f} classes found, "
+          f"log p(x) {mean['log_p_x']:.1f} ({sd['log_p_x']:.1f}) nats, "
           f"samples read as their slot's class {mean['samples_read']:.1%} ({sd['samples_read']:.1%})")
 if not summary:
     print("No committed results here, as on Colab: README has the table.")

@@ -267,17 +267,17 @@ def test_a_finished_table_is_shown_again_without_its_data(tmp_path, monkeypatch,
     def pictures():
         return {path.name: path.read_bytes() for path in out.glob("*-gm-dgm.png")}
     before = pictures()
-    assert len(before) == 4
+    assert len(before) == 6
     assert run_mnist.main(["--resume", str(out), "--quiet"]) == 0 and pictures() == before
     again = capsys.readouterr()
     assert again.out == table and "mine.npz" not in again.err
-    assert (out / "report.html").read_text().count("<img ") == 5    # and the learning curves
+    assert (out / "report.html").read_text().count("<img ") == 7    # and the learning curves
     (out / "report.html").unlink()                                  # the program ended while it was drawing
     (out / "latent-gm-dgm.png").unlink()
     assert run_mnist.main(["--resume", str(out), "--quiet"]) == 0
     again = capsys.readouterr()
     assert again.out == table and "mine.npz cannot be read" in again.err and "stay as they are" in again.err
-    assert (out / "report.html").read_text().count("<img ") == 4
+    assert (out / "report.html").read_text().count("<img ") == 6
 
 
 @pytest.mark.parametrize("break_it, message", [
