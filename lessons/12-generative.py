@@ -66,7 +66,7 @@ print(slots.in_words(trained))
 # %% [markdown]
 # $c$ is lesson 10's confusability: how easily random maps of an image lead from one slot to the other. A wide gap between
 # the smallest $c$ that was merged and the largest that was not is the model's own sign that the number is right. It is a
-# sign and no proof (lesson 9 has two runs of five that lose a digit), but it needs no label.
+# sign and no proof (lesson 9 has a run that ends with a slot too many), but it needs no label.
 #
 # ## Drawing a class that nobody labelled
 #
@@ -160,8 +160,8 @@ for name, of in (("labelled", here), ("never-labelled", ~here)):
 # - $P(\text{known})$, the sum of $q(y|x)$ over the slots that had labels;
 # - the bound on $\log p(x)$;
 # - **familiarity**: four numbers say how well the model knows $x$ (can the decoder draw it? does its $z$ lie where
-#   $p(z|y)$ has its mass? how sure is $q(z|x,y)$? is there ink where no image had any?), and a mixture of Gaussians, fitted to those of the training images,
-#   gives their log-density.
+#   $p(z|y)$ has its mass? how sure is $q(z|x,y)$? is there ink where no image had any?), and a mixture of Gaussians,
+#   fitted to those of the training images, gives their log-density.
 #
 # A score is good if it ranks an image of the kind that we know above one of the other kind. **Predict** which of the three
 # finds never-labelled digits, and which finds images that are like no digit.
@@ -220,8 +220,8 @@ def draw_familiarity():
 draw_familiarity()
 
 # %% [markdown]
-# $P(\text{known})$ finds the never-labelled digits nearly without an error, and the other two are no better than chance: these
-# digits *are* familiar. With images like no digit it is the other way round: $q(y|x)$ has to put them into some slot,
+# $P(\text{known})$ finds the never-labelled digits nearly without an error. The other two do not find them at all (they
+# rank them a little *higher* than the labelled ones): these digits *are* familiar. With images like no digit it is the other way round: $q(y|x)$ has to put them into some slot,
 # known or not, while the bound and familiarity see at once that they are unlike the training data. They are strict: a
 # digit moved by a single pixel is strange to a model that has only seen centred ones. So ask both: is it like anything
 # seen, and if so, is it of a new class?

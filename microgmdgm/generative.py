@@ -113,10 +113,15 @@ def traits(trained, x):
 
     The first three after Inference, Fast and Slow (2024), whose p(z) has one Gaussian.  Raises ValueError as
     `inputs`."""
-    hidden = np.setdiff1d(np.arange(trained.width), trained.pixels)
+    unseen, parts = _unseen(trained), (x[i:i + ROWS] for i in range(0, len(x), ROWS))
     return np.concatenate([np.column_stack([_traits(trained.model, trained.params, trained.inputs(part)),
-                                            part[:, hidden].sum(axis=1, dtype=np.float64) / trained.white])
-                           for part in (x[i:i + ROWS] for i in range(0, len(x), ROWS))])
+                                            part[:, unseen].sum(axis=1, dtype=np.float64) / trained.white])
+                           for part in parts])
+
+
+def _unseen(trained):
+    """The columns of x that the model does not see."""
+    return np.setdiff1d(np.arange(trained.width), trained.pixels)
 
 
 def _traits(model, params, x):
@@ -135,12 +140,13 @@ def _traits(model, params, x):
 
 @dataclass(frozen=True)
 class Familiarity:
-    """How familiar rows are: a density of the traits (N,4) of known ones, which is low for what is like nothing seen.
-    Every second known row makes the density, a mixture of Gaussians; the others say how low is unusual."""
+    """How familiar rows are, by the traits t (N,4) of known ones: log Σ_i π_i N(t; m_i, S_i), low for what is like
+    nothing seen.  Every second known row makes this mixture of Gaussians; the others say how low is unusual."""
     known: np.ndarray
 
     @cached_property
     def density(self):
+        """The mixture, of traits scaled to mean 0 and variance 1: fewer Gaussians where there are few rows."""
         rows = self.known[::2]
         return make_pipeline(StandardScaler(), GaussianMixture(
             max(1, min(COMPONENTS, len(rows) // 20)), reg_covar=1e-3, random_state=0)).fit(rows)
@@ -167,7 +173,7 @@ def auroc(known, other):
 def left_out(trained, x_train, x):
     """log p of the columns of x that a Bernoulli model does not see, each with its mean in x_train, in nats.
     x binary or grey (N,width) -> (N,); added to `log_likelihood` it gives log p of all pixels."""
-    columns, N = np.setdiff1d(np.arange(trained.width), trained.pixels), len(x_train)
+    columns, N = _unseen(trained), len(x_train)
     mean = (N * moments(x_train)[0][columns] / trained.white + 0.5) / (N + 1)  # half a count more, so that none is 0
     x = x[:, columns] / trained.white
     return x @ np.log(mean) + (1 - x) @ np.log1p(-mean)

@@ -151,7 +151,7 @@ def styles(trained, x, title, names=None):
     names = slot_names(trained.labelled_classes, K, names)
     figure, axes, _, columns = _grid(
         np.concatenate([x[:, None], trained.reconstruct(x)[:, None], drawn], axis=1), trained, title)
-    axes.set_xticks(columns, ["x", "of its z", *names], rotation=90)
+    axes.set_xticks(columns, ["x", "reconstruction", *names], rotation=90)
     return figure
 
 

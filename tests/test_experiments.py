@@ -24,7 +24,7 @@ def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     assert len(set(jobs)) == len(ROWS) == 55
 
 
-def test_a_part_of_the_data_is_learnt_from(monkeypatch):
+def test_a_part_of_the_data_is_learnt_from():
     whole, _ = experiments.jobs_of("--dataset digits", [0])
     x, y = whole.load().x_train, whole.load().y_train
     source, (job,) = experiments.jobs_of("--dataset digits", [0], images=300)

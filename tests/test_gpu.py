@@ -33,7 +33,7 @@ from .conftest import ON_GPU, random_batch
 from .test_array_api import ten_steps
 from .test_run_mnist import run
 
-FAST = replace(recipes.FAST, minimum_epoch=1500, epochs=2, classifier_epochs=1, exact_epochs=1)
+FAST = replace(recipes.FAST, minimum_epoch=1500, epochs=3, classifier_epochs=1, exact_epochs=1)
 PAPER = replace(recipes.PAPER, minimum_epoch=800, epochs=2, sum_over_y="sparse", exact_epochs=1)
 TABLE = replace(recipes.FAST_TABLE, minimum_epoch=1500, epochs=1, classifier_epochs=1)
 CASES = [("gm-dgm", FAST), ("m2", FAST), ("gm-dgm", PAPER), ("m2", PAPER), ("gm-dgm", TABLE)]
@@ -316,12 +316,14 @@ def test_a_step_can_be_timed(stand_in):
     assert 0 < times["started"] <= times["done"]
 
 
-LAUNCHES = {"fast": (261, 301), "fast, m2": (261, 288), "paper": (276, 352), "paper, m2": (263, 338), "table": (242, 308)}
+LAUNCHES = {"fast": (261, 386, 301), "fast, m2": (261, 361, 288), "paper": (276, 276, 352), "paper, m2": (263, 263, 338),
+            "table": (242, 242, 308)}
 
 
 @pytest.mark.parametrize("model, recipe, most", [(*case, LAUNCHES[name]) for case, name in zip(CASES, IDS)], ids=IDS)
 def test_a_step_is_few_kernels(stand_in, model, recipe, most):
-    """Whatever the number of runs: of q(y|x) alone, or with the paper's recipe of the exact sum; of the sparse sum."""
+    """Whatever the number of runs: of the first epoch, q(y|x) alone or the paper's exact sum; of the last but one, where the
+    fast recipe holds q(y|x); of the last, with the sparse sum."""
     found = trainer(model, recipe, range(10))
     state, launches = found.start(), []
     for epoch in range(recipe.total_epochs):
@@ -331,7 +333,7 @@ def test_a_step_is_few_kernels(stand_in, model, recipe, most):
         state.epoch = epoch
         training.run_epoch(state, found.model, recipe, found.task)
         launches.append(round(stand_in.launches.total() / steps))
-    assert (launches[0], launches[-1]) == most
+    assert (launches[0], launches[-2], launches[-1]) == most
 
 
 @pytest.mark.parametrize("device", [ON_GPU])

@@ -65,7 +65,7 @@ def test_styles_and_walks_begin_and_end_with_the_images():
     again = trained.reconstruct(x).reshape(5, 3, 3)
     axes = plots.styles(trained, x, "title").axes[0]
     drawn = axes.images[0].get_array()
-    assert ticks(axes.xaxis) == ["x", "of its z", "0", "1", "new-0", "new-1"] and drawn.shape == (5 * 4, 6 * 4)
+    assert ticks(axes.xaxis) == ["x", "reconstruction", "0", "1", "new-0", "new-1"] and drawn.shape == (5 * 4, 6 * 4)
     np.testing.assert_allclose(drawn[:3, :3], x[0].reshape(3, 3))
     np.testing.assert_allclose(drawn[4:7, 4:7], again[1])
     own = 8 + 4 * trained.predict(x)[2]

@@ -18,13 +18,14 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import microgmdgm
 from microgmdgm import data
+from microgmdgm.experiment.table1 import TITLES
 from microgmdgm.files import write_json
 from microgmdgm.generative import Familiarity, auroc, traits
 from tests.real_cases import cell
 
 TEST = 2_000  # images of each kind
 SCORES = {"familiarity": "familiarity", "bound": "bound", "largest_q": r"largest q(y\|x)"}
-MODELS = {"gm-dgm": "GM-DGM", "m2": "M2"}
+MODELS = ("gm-dgm", "m2")
 
 
 def others(mnist, fashion):
@@ -40,20 +41,19 @@ def measured(trained, mnist, kinds):
     familiarity = Familiarity(traits(trained, mnist.x_train[::15]))
 
     def scores(x):
-        known = traits(trained, x)
-        return {"familiarity": familiarity(known), "bound": trained.bound(x), "largest_q": trained.predict_proba(x).max(axis=1),
-                "unfamiliar": familiarity.unfamiliar(known)}
+        return {"familiarity": familiarity(traits(trained, x)), "bound": trained.bound(x),
+                "largest_q": trained.predict_proba(x).max(axis=1)}
     here, there = scores(mnist.x_test[:TEST]), {kind: scores(x) for kind, x in kinds.items()}
     near = KNeighborsClassifier(5).fit(trained.encode(mnist.x_train[:10_000]), mnist.y_train[:10_000])
     return {"class_from_z": near.score(trained.encode(mnist.x_test), mnist.y_test),
-            "unfamiliar": {"MNIST": here["unfamiliar"].mean()} | {kind: s["unfamiliar"].mean() for kind, s in there.items()},
+            "unfamiliar": {kind: (s["familiarity"] < familiarity.least).mean() for kind, s in ({"MNIST": here} | there).items()},
             "auroc": {kind: {score: auroc(here[score], s[score]) for score in SCORES} for kind, s in there.items()}}
 
 
 def table(found):
     """In Markdown, a column a model: mean (SD) over its runs."""
     runs = [found["models"][model] for model in MODELS]
-    lines = ["| | " + " | ".join(MODELS.values()) + " |", "|---" * (1 + len(MODELS)) + "|"]
+    lines = ["| | " + " | ".join(TITLES[model] for model in MODELS) + " |", "|---" * (1 + len(MODELS)) + "|"]
 
     def line(title, figure):
         lines.append(f"| {title} | " + " | ".join(cell([figure(run) for run in each]) for each in runs) + " |")

@@ -268,7 +268,8 @@ def benchmark():
 
 TABLES = {README: {"table1": table1, "facts": facts, "own-data": own_data},
           RESULTS: {"table1-whole": table1_whole, "digits": digits, "real-cases": real_cases, "regimes": regimes,
-                    "splits": splits, "others": others, "uses": what_for, "ablation": ablation, "schedules": schedules, "paper-recipe": paper_recipe,
+                    "splits": splits, "others": others, "uses": what_for, "ablation": ablation, "schedules": schedules,
+                    "paper-recipe": paper_recipe,
                     "settings": settings, "benchmark": benchmark}}
 
 
