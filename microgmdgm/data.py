@@ -21,6 +21,7 @@ from . import settings
 from .files import UNREADABLE, read_arrays
 
 ENVIRONMENT = "MICROGMDGM_DATA"
+LARGEST = 2**26     # bytes: more than any file of SETS has, so that what unpacks to more is none of them
 
 
 @dataclass(frozen=True)
@@ -209,9 +210,8 @@ def _read(folder, dataset, file):
 def _verify(path, dataset, file):
     """The decompressed content of path, if its SHA-256 is that of the original."""
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as opened:
+            content = opened.read(LARGEST)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}; delete it and download it again") from None
     found, (expected, _) = hashlib.sha256(content).hexdigest(), SETS[dataset].files[file]

@@ -127,7 +127,7 @@ def test_a_truth_splits_the_slots(case):
 
 def test_collapse_is_said():
     found = openset.analyse(openset.Rows(np.full((40, 4), 0.25) + 1e-6 * np.arange(4), list("abcd"), 2))
-    assert found.whole["collapsed"] and "COLLAPSED" in str(found) and found.whole["share_unsure"] == 1
+    assert found.whole["collapsed"] and "y has collapsed" in str(found) and found.whole["share_unsure"] == 1
 
 
 def test_the_report_is_json_and_text(case):

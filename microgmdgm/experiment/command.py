@@ -17,7 +17,7 @@ from . import executors, report
 from .folder import Folder
 from .job import Source
 from .progress import Progress
-from .table1 import as_text, collapse_warnings
+from .table1 import as_text, warnings_of
 
 
 def say(text):
@@ -142,7 +142,7 @@ def show(folder, data):
         folder.close()
         models = folder.summary()["models"]
         if models:
-            for warning in collapse_warnings(models):
+            for warning in warnings_of(models):
                 say(warning)
             print(as_text(folder.data_name, models), flush=True)
             say(f"drawing {folder.path / 'report.html'}")

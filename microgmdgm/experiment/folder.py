@@ -14,9 +14,10 @@ from pathlib import Path
 
 from .. import checkpoint
 from ..files import check_format, new_folder, whole, write_json
+from ..signs import rising
 from ..trained import load
 from .job import Job
-from .table1 import PAPER_TABLE_1, as_text, summarise
+from .table1 import PAPER_TABLE_1, as_text, summarise, warnings_of
 
 FORMAT = 1
 CONFIG = {"command": str, "dataset": str, "data_dir": str | None, "models": list, "seeds": list, "together": int,
@@ -62,7 +63,8 @@ class Folder:
                                           if run["seed"] in config["seeds"]
                                           and (path / f"model-{model}-seed{run['seed']}.npz").exists()]
                 folder.spent = float(summary.get("seconds", 0))
-                as_text("", folder.summary()["models"])  # they have all that the table needs
+                models = folder.summary()["models"]
+                as_text("", models), warnings_of(models)  # they have all that the table needs
             except (KeyError, TypeError, AttributeError, ValueError) as error:
                 raise ValueError(f"{path / 'summary.json'} is not a summary of runs: {error!r}") from None
         for job in jobs:
@@ -110,6 +112,8 @@ class Folder:
                 self._share(job, state)
             return
         for result, trained in results:
+            history = [m for m in self.metrics if (m["model"], m["seed"]) == (job.model, result["seed"])]
+            result["signs"] += rising(history, job.recipe.kl_warm_up)
             trained.save(self.path / f"model-{job.model}-seed{result['seed']}.npz")
         others = [run for run in self.runs[job.model] if run["seed"] not in job.seeds]
         self.runs[job.model] = sorted(others + [result for result, _ in results], key=lambda run: run["seed"])

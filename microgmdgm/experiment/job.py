@@ -22,6 +22,7 @@ from ..memory import keep_freed_memory
 from ..models import log_q_y
 from ..recipes import Recipe
 from ..settings import COUNT, FEW, LAYERS, LIKELIHOOD, MODEL, ORDINAL, SEED, SIZE, SLOTS, SWITCH, enforce, named
+from ..signs import signs
 from ..trained import ROWS
 from ..training import State, prepare, run_epoch
 
@@ -119,14 +120,22 @@ class Trainer:
     def finish(self, state):
         """-> [(result, Trained), …], one of each seed."""
         trained = state.trained(self.model, self.task)
+        learnt = [each.predict_proba(self.data.x_train) for each in trained]
         return [({"seed": seed,
-                  **self.evaluate(each.predict_proba(self.data.x_test), each.model.prior,
-                                  each.predict_proba(self.data.x_train)),
+                  **self.evaluate(each.predict_proba(self.data.x_test), each.model.prior, q_train=q),
+                  "signs": self.signs(r, q, each.model.prior),
                   "merges": each.merges, "closest": each.closest, "bound": float(each.bound(self.data.x_test).mean()),
                   **measures(each, self.reader, self.data),
                   "seconds": round(state.seconds, 2)},
                  replace(each, theta=to_host(each.theta)))
-                for seed, each in zip(self.job.seeds, trained)]
+                for r, (seed, each, q) in enumerate(zip(self.job.seeds, trained, learnt))]
+
+    def signs(self, r, q, prior):
+        """What seems to be wrong with run r, without a truth.     q (N,K) of the training examples, prior (K,)"""
+        known, slots = self.job.labelled_classes, np.full(len(q), -1)
+        slots[to_host(self.task.labelled[r])] = to_host(self.task.slots[r])
+        return signs(q, prior, [self.data.class_names[c] for c in known], classes=self.data.C,
+                     new=1 - len(known) / self.data.C, slots=slots)
 
     def evaluate(self, q, prior, q_train=None):
         """The protocol's figures of q(y|x) (N,K) on the test data; classes are found where slots merge."""

@@ -8,7 +8,7 @@ import numpy as np
 from .. import plots
 from ..files import whole
 from ..pages import document, drawn, pairs, picture, table
-from .table1 import TITLES, collapse_warnings, in_words, merge_rows, seed_rows, table_1
+from .table1 import TITLES, in_words, merge_rows, seed_rows, table_1, warnings_of
 
 FIGURES = (  # heading, kind, caption of what is drawn from the data with a trained model
     ("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a class given, where each slot of "
@@ -95,7 +95,7 @@ def page(folder, images):
         *(['<p class="warn">MNIST could neither be found nor downloaded: these runs are on scikit-learn’s 8×8 digits. '
            "Name a folder with MNIST by --data-dir and run the command again.</p>"] if config.get("fallback") else []),
         *(f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in in_words(models)),
-        *(f'<p class="warn">{html.escape(warning)}</p>' for warning in collapse_warnings(models)),
+        *(f'<p class="warn">{html.escape(warning)}</p>' for warning in warnings_of(models)),
         '<p class="soft">A slot is a value of y that the model learnt; labelled classes have one each, the others are '
         "for classes without labels. I(x;y), at most the logarithm of the number of slots, is how many nats y says of "
         "x; y has collapsed where that is almost nothing. An empty slot is one that no test example falls into.</p>",

@@ -123,12 +123,10 @@ def as_text(dataset, models):
     return "\n".join(lines)
 
 
-def collapse_warnings(models):
-    """A line for each run whose y has collapsed."""
-    return [f"{TITLES[name]}, seed {run['seed']}: COLLAPSED: y says almost nothing of x (I(x;y) = "
-            f"{run['mutual_information']:.2f} nats, {run['slots_used']} slots in use), so that its accuracy is that "
-            "of guessing; the bound does not show it.  It counts in the mean.  More labels or the fast recipe help"
-            for name, summary in models.items() for run in summary["runs"] if run["collapsed"]]
+def warnings_of(models):
+    """A line for each sign that a run went wrong, which counts in the mean even so."""
+    return [f"{TITLES[name]}, seed {run['seed']}: {sign}"
+            for name, summary in models.items() for run in summary["runs"] for sign in run.get("signs", ())]
 
 
 def shown(figure, mean, sd=None):

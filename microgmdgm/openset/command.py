@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from ..data import DataError, image_shape_in, read_npz
 from ..evaluation import entropies
@@ -219,9 +220,6 @@ def page(own, model, report, summary, images):
         "H(q(y|x)), 0 where q is certain. The overlap of two slots is 0 where no row could be in both, and 1 where no "
         f"row tells them apart. I(x;y) is how many nats y says of x: {overall['mutual_information']:.2f} of at most "
         f"{np.log(len(report.slots)):.2f} here; y has collapsed where that is almost nothing.</p>"]
-    if overall["collapsed"]:
-        parts.append('<p class="warn">COLLAPSED: y says almost nothing of x. Try other numbers of new classes, more '
-                     "labels, or more epochs.</p>")
     parts += [f'<p class="warn">{html.escape(hint)}</p>' for hint in report.hints]
     parts += ["<h2>Slots</h2>", table(["slot", "rows", "confidence", "entropy, nats", "nearest known class (overlap)",
                                        *(["true classes"] if report.classes else [])],
@@ -249,6 +247,7 @@ def _fit(model, own, path):
     """Train, with a checkpoint at path; progress and warnings go to standard error, one line each."""
     with redirect_stdout(sys.stderr), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
         model.fit(own.x, own.y, checkpoint=path)
     for warning in said:
         print(f"warning: {warning.message}", file=sys.stderr)

@@ -22,11 +22,11 @@ from sklearn.metrics import normalized_mutual_info_score, precision_recall_fscor
 from ..batches import blocks, moments
 from ..evaluation import contingency, entropies, majority_map, monitor
 from ..generative import FALSE_ALARMS
+from ..signs import UNSURE, signs
 from ..slots import in_words
 
 LEAST = 0.5     # smaller overlaps never count as alike: there may be few known classes, or none
 MANY = 3        # times as many unfamiliar rows as false alarms explain are worth a word
-UNSURE = 0.5    # a row is unsure if its most probable slot has less than this
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Rows:
     truth: np.ndarray | None = None
     unfamiliar: np.ndarray | None = None
     merged: str = ""      # how the number of slots was found, in words
+    signs: list | None = None  # of a run that went wrong (None: those that q shows)
 
     def __post_init__(self):
         self.q, self.names = np.asarray(self.q), [str(name) for name in self.names]
@@ -130,8 +131,7 @@ class Report:
         lines = [f"{whole['rows']} rows: {100 * whole['share_new']:.1f} % in new slots, "
                  f"{100 * whole['share_unsure']:.1f} % unsure (below {UNSURE}); I(x;y) "
                  f"{whole['mutual_information']:.2f} of at most {np.log(K):.2f} nats, "
-                 f"{whole['slots_used']} of {K} slots in use"
-                 + (": COLLAPSED, y says almost nothing of x" if whole["collapsed"] else ""),
+                 f"{whole['slots_used']} of {K} slots in use",
                  f"{'slot':<16}{'rows':>9}{'confidence':>12}{'entropy':>9}  nearest known class (overlap)"]
         for slot in self.slots:
             sure = f"{slot.confidence:>12.3f}{slot.entropy:>9.3f}" if slot.size else f"{'–':>12}{'–':>9}"
@@ -144,17 +144,13 @@ class Report:
     @property
     def hints(self):
         """What deserves a look, a sentence each."""
-        known, hints = {slot.name for slot in self.slots if slot.known}, [self.whole["merged"]]
+        known, hints = {slot.name for slot in self.slots if slot.known}, [*self.whole["signs"], self.whole["merged"]]
         for group in self.alike:
             text = f"These slots look like parts of one class: {', '.join(group)}."
             if known & {*group}:
                 swallowed = ", ".join(sorted(known & {*group}))
                 text += f" Or {swallowed} has swallowed some of a new class: look at its rows."
             hints.append(text)
-        if self.whole["share_new"] < 0.5 * self.whole["prior_new"]:
-            hints.append(f"Only {100 * self.whole['share_new']:.1f} % of the rows lie in new slots, where "
-                         f"{100 * self.whole['prior_new']:.0f} % were expected: known slots may have swallowed a new "
-                         "class. Try more slots, or more labels.")
         if (strange := self.whole.get("share_unfamiliar", 0)) > MANY * FALSE_ALARMS:
             hints.append(f"{100 * strange:.1f} % of the rows are like nothing in the training data, of which "
                          f"{100 * FALSE_ALARMS:.0f} % would be: their classes, known or new, are guesses.")
@@ -237,8 +233,9 @@ def _whole(rows, prior):
     """The figures of all rows together.  The accuracy names slots by these rows themselves, as cluster-and-label."""
     whole = {"rows": len(rows.q), "confidence": float(rows.confidence.mean()),
              "share_unsure": float((rows.confidence < UNSURE).mean()),
-             "share_new": float((rows.slot >= rows.known).mean()), "prior_new": float(sum(prior[rows.known:])),
-             "merged": rows.merged, **monitor(rows.q, prior)}
+             "share_new": float((rows.slot >= rows.known).mean()), "merged": rows.merged,
+             "signs": signs(rows.q, prior, rows.names[:rows.known]) if rows.signs is None else rows.signs,
+             **monitor(rows.q, prior)}
     if rows.unfamiliar is not None:
         whole["share_unfamiliar"] = float(np.mean(rows.unfamiliar))
     if rows.truth is not None:
@@ -268,5 +265,5 @@ def report(classifier, X, truth=None, examples=10, feature_names=None):
     names = getattr(classifier, "feature_names_in_", None) if feature_names is None else feature_names
     rows = Rows(classifier.predict_proba(X), classifier.classes_, len(classifier.known_classes_), x=np.asarray(X),
                 feature_names=names, typicality=classifier.score_samples(X), truth=truth,
-                unfamiliar=classifier.unfamiliar(X), merged=in_words(classifier.trained_))
+                unfamiliar=classifier.unfamiliar(X), merged=in_words(classifier.trained_), signs=classifier.signs_)
     return analyse(rows, examples, classifier.trained_.model.prior)

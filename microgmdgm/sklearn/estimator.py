@@ -28,6 +28,7 @@ from ..data import Data, slot_prior
 from ..evaluation import monitor
 from ..generative import Familiarity, traits
 from ..recipes import RECIPES, Recipe, recipe_for
+from ..signs import rising, signs
 from ..trained import ROWS, Trained, read
 from ..training import fit
 from .labels import marked, plain, slots_of, unlabelled
@@ -104,6 +105,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         What `unfamiliar` measures rows by.
     monitor_ : dict
         The collapse monitor on X (`microgmdgm.evaluation.monitor`).
+    signs_ : list of str
+        What seems to have gone wrong (`microgmdgm.signs`); `fit` warns of each.
     n_features_in_, feature_names_in_ :
         As in every estimator.
 
@@ -160,7 +163,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         checkpoint is the path of a file that each epoch writes, and from which a fit of the same X, y and parameters
         goes on as if it had not been interrupted.
         Raises ValueError for what cannot be learnt from, Diverged as `train` does; warns where y has no
-        unlabelled row and where y has collapsed, that is, says almost nothing of X."""
+        unlabelled row, and of each sign that something went wrong (`signs_`)."""
         self._check_settings()
         refuse_text(X)
         X, y = validate_data(self, X, y if y is None else marked(y), ensure_min_samples=2)
@@ -175,17 +178,24 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         if self.verbose:
             print(f"{type(self).__name__}: {len(X)} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
                   f"recipe {self.recipe_.name}")
-        self._train(X, slots, checkpoint)
+        prior = self._prior(slots)
+        self._train(X, slots, prior, checkpoint)
         q = self._by_rows(Trained.predict_proba, X)
         self.transduction_ = self.classes_[np.where(slots >= 0, slots, q.argmax(axis=1))]
         self.familiarity_ = Familiarity(self._by_rows(traits, X[::math.ceil(len(X) / FAMILIAR)]))
         self.monitor_ = monitor(q, self.trained_.model.prior)
-        if self.monitor_["collapsed"]:
-            information, used = self.monitor_["mutual_information"], self.monitor_["slots_used"]
-            warnings.warn(f"y has collapsed: it says almost nothing of X (I(x;y) = {information:.2f} nats, {used} of "
-                          f"{len(self.classes_)} slots in use); try other n_new_classes, more labels, or more epochs",
-                          ConvergenceWarning, stacklevel=2)
+        self.signs_ = self._signs(q, slots, prior)
+        for sign in self.signs_:
+            warnings.warn(sign, ConvergenceWarning, stacklevel=2)
         return self
+
+    def _signs(self, q, slots, prior):
+        """What seems to be wrong after training.  With "auto" nobody knows how many new classes there are.
+        q (N,K), slots (N,), prior: that at the beginning"""
+        known, counted = self.known_classes_.tolist(), self.n_new_classes != "auto"
+        hidden = self.n_new_classes if counted and (slots < 0).any() else 0
+        return signs(q, self.trained_.model.prior, known, classes=len(known) + hidden, slots=slots,
+                     new=sum(prior[len(known):]) if counted else None) + rising(self.history_, self.recipe_.kl_warm_up)
 
     def _find_classes(self, y):
         """Set known_classes_, new_classes_ and classes_.     y (N,) -> the slot of each row, −1 without a label"""
@@ -203,7 +213,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.new_classes_ = self.new_classes_[:K - len(self.known_classes_)]
         self.classes_ = np.concatenate([part for part in (self.known_classes_, self.new_classes_) if len(part)])
 
-    def _train(self, X, slots, path):
+    def _train(self, X, slots, prior, path):
         """Set trained_, history_ and n_iter_; keep each epoch in a checkpoint at path, if that is given."""
         xp = gpu() if self.device == "gpu" else np
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
@@ -211,8 +221,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         data = Data("X", view if xp is np else np.asarray(view[:]), slots, None, None,
                     None if self.image_shape is None else tuple(map(int, self.image_shape)), self.columns_.white)
         recipe = replace(self.recipe_, minimum_sd=max(self.recipe_.minimum_sd, MINIMUM_SD))
-        prior, sizes = self._prior(slots), self._sizes(len(X))
-        start, self.history_ = None, []
+        sizes, start, self.history_ = self._sizes(len(X)), None, []
         if path is not None:
             seed = self.random_state if isinstance(self.random_state, Integral) else None
             run = {"data": _digest(view, slots), "model": self.model, "recipe": asdict(recipe), "prior": [*prior],
@@ -294,7 +303,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         if params["image_shape"] is not None:
             params["image_shape"] = list(map(int, params["image_shape"]))
         rest = {"likelihood": self.columns_.likelihood, "white": self.columns_.white, "monitor": self.monitor_,
-                "history": self.history_, "known": len(self.known_classes_)}
+                "history": self.history_, "signs": self.signs_, "known": len(self.known_classes_)}
         names = {"feature_names": self.feature_names_in_.astype(str)} if hasattr(self, "feature_names_in_") else {}
         self.trained_.save(path, estimator=json.dumps({"params": params, **rest}, default=_number),
                            classes=self.classes_, transduction=self.transduction_, kinds=self.columns_.kinds,
@@ -317,6 +326,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             self.classes_, self.transduction_ = extra["classes"], extra["transduction"]
             self.familiarity_ = Familiarity(extra["traits"])
             self.history_, self.monitor_, self.n_iter_ = rest["history"], rest["monitor"], len(rest["history"])
+            self.signs_ = list(map(str, rest["signs"]))
             self._check_settings()
             settings.LIKELIHOOD(rest["likelihood"]), settings.POSITIVE(rest["white"])
             width, K, known = (trained.width,), (trained.model.K,), rest["known"]
