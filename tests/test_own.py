@@ -72,7 +72,7 @@ def test_images_and_no_test_rows(tmp_path):
     y = np.where(np.arange(60) < 30, np.arange(60) % 3, -1)
     path = write(tmp_path / "tiles.npz", x=x.astype(np.uint8), y=np.where(y == 2, -1, y), x_test=None, y_test=None,
                  image_shape=(4, 4))
-    result = run("--dataset", path, *QUICK, "--new-classes", 1, "--extra-classes", 1, "--seed", 3, "--quiet", "--out", tmp_path / "out")
+    result = run("--dataset", path, *QUICK, "--classifier-epochs", 2, "--new-classes", 1, "--extra-classes", 1, "--seed", 3, "--quiet", "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     model = SemiUnsupervisedClassifier.load(tmp_path / "out" / "model.npz")
     assert model.classes_.tolist()[:2] == [0, 1] and model.image_shape == [4, 4] and model.random_state == 3

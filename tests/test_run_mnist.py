@@ -15,11 +15,12 @@ import pytest
 
 import microgmdgm
 from microgmdgm import recipes
+from microgmdgm.experiment import executors
 from .conftest import needs_mnist, needs_posix
 
 SCRIPT = Path(__file__).parent.parent / "run_mnist.py"
 QUICK = ["--dataset", "digits", "--epochs", "1", "--classifier-epochs", "3", "--hidden-units", "40",
-         "--z-dimensions", "5"]
+         "--z-dimensions", "5", "--set", "minimum_epoch=2500"]  # ten steps an epoch
 RUN = ("accuracy", "accuracy_labelled_classes", "accuracy_unlabelled_classes", "train_map_accuracy",
        "train_map_accuracy_labelled_classes", "train_map_accuracy_unlabelled_classes",
        "accuracy_one_to_one", "nmi", "mutual_information", "slots_used", "bound", "seconds")
@@ -33,10 +34,12 @@ def run(*arguments, cwd=None, **environment):
 def answer(capsys, *arguments):
     """The command in this process.     -> its exit code, what it printed, its errors"""
     import run_mnist
-    try:
-        code = run_mnist.main([*map(str, arguments)])
-    except SystemExit as exit:  # of the parser
-        code = exit.code
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(run_mnist.command, "interruptible", lambda: None)
+        try:
+            code = run_mnist.main([*map(str, arguments)])
+        except SystemExit as exit:  # of the parser
+            code = exit.code
     return code, *capsys.readouterr()
 
 
@@ -132,9 +135,9 @@ def test_the_report_is_one_page_with_all_of_it(both):
     assert "prefers-color-scheme: dark" in text and "@media print" in text and "width=device-width" in text
 
 
-def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
+def test_the_same_seed_gives_the_same_numbers(both, tmp_path, capsys):
     _, out = both
-    assert run(*QUICK, "--runs", 2, "--seed", 4, "--quiet", "--out", tmp_path / "again").returncode == 0
+    assert answer(capsys, *QUICK, "--seed", 4, "--quiet", "--out", tmp_path / "again")[0] == 0
     ours = json.loads((tmp_path / "again" / "summary.json").read_text())["models"]["gm-dgm"]["runs"][0]
     theirs = json.loads((out / "summary.json").read_text())["models"]["gm-dgm"]["runs"][1]
     assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
@@ -149,10 +152,9 @@ def test_the_same_seed_gives_the_same_numbers(both, tmp_path):
     ["--recipe", "paper", "--sum", "sparse", "--set", "alpha=3", "clip=none", "output_sd=1e-3", "weight_prior=false"],
     ["--recipe", "paper", "--sum", "sparse", "--samples", "2", "--hidden-layers", "4", "--extra-classes", "0"]],
     ids=["unsupervised", "semi-supervised", "supervised", "paper", "gaussian", "set", "many settings"])
-def test_other_settings_run(options, tmp_path):
-    done = run(*QUICK, "--quiet", "--out", tmp_path / "out", *options)
-    assert done.returncode == 0, done.stderr
-    assert "overall" in done.stdout
+def test_other_settings_run(options, tmp_path, capsys):
+    code, said, errors = answer(capsys, *QUICK, "--quiet", "--out", tmp_path / "out", *options)
+    assert code == 0 and "overall" in said, errors
     assert np.isfinite(json.loads((tmp_path / "out" / "summary.json").read_text())["models"]["gm-dgm"]["mean"]["bound"])
 
 
@@ -222,15 +224,12 @@ def test_settings_are_the_recipe_s_and_those_that_were_set(options, expected):
 
 
 def test_too_little_memory_gets_one_clear_line(tmp_path, monkeypatch, capsys):
-    import run_mnist
-
     def full(*_):
         raise MemoryError
-    monkeypatch.setattr(run_mnist.command.executors, "compute", full)
-    monkeypatch.setattr(run_mnist.command, "interruptible", lambda: None)
-    assert run_mnist.main(["--dataset", "digits", "--quiet", "--out", str(tmp_path / "out")]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and "too little memory" in lines[0] and "fewer --runs" in lines[0]
+    monkeypatch.setattr(executors, "compute", full)
+    code, _, errors = answer(capsys, "--dataset", "digits", "--quiet", "--out", tmp_path / "out")
+    lines = errors.splitlines()
+    assert code == 2 and len(lines) == 1 and "too little memory" in lines[0] and "fewer --runs" in lines[0]
 
 
 def test_an_altered_file_gets_one_clear_line(tmp_path):
@@ -285,12 +284,12 @@ def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
     assert all((out / f"model-gm-dgm-seed{seed}.npz").exists() for seed in finished)
 
 
-def test_a_collapsed_run_says_so(tmp_path):
+def test_a_collapsed_run_says_so(tmp_path, capsys):
     """M2 without any label, on the paper's objective, is the paper's example of collapse."""
-    done = run("--dataset", "digits", "--model", "m2", "--recipe", "paper", "--labelled-classes", "--epochs", 1,
-               "--hidden-units", 40, "--z-dimensions", 5, "--quiet", "--out", tmp_path / "out")
-    assert done.returncode == 0 and "M2, seed 0: y has collapsed" in done.stderr
-    assert "M2 0 COLLAPSED" in done.stdout and "1 of 1" in done.stdout
+    code, said, errors = answer(capsys, *QUICK, "--classifier-epochs", 0, "--model", "m2", "--recipe", "paper",
+                                "--labelled-classes", "--quiet", "--out", tmp_path / "out")
+    assert code == 0 and "M2, seed 0: y has collapsed" in errors
+    assert "M2 0 COLLAPSED" in said and "1 of 1" in said
     assert 'class="warn">M2, seed 0: y has collapsed' in (tmp_path / "out" / "report.html").read_text()
     found, = json.loads((tmp_path / "out" / "summary.json").read_text())["models"]["m2"]["runs"]
     assert found["collapsed"] and "y has collapsed" in found["signs"][0]

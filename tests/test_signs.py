@@ -83,11 +83,9 @@ def test_the_estimator_warns_and_keeps_it(tmp_path):
     assert SemiUnsupervisedClassifier.load(tmp_path / "model.npz").signs_ == model.signs_
 
 
-def test_sound_fits_have_none():
-    wine = load_wine()
-    for seed in range(3):
-        model = SemiUnsupervisedClassifier(random_state=seed).fit(wine.data, hide(wine.target, (1, 2), 10, seed))
-        assert model.signs_ == []
+def test_a_sound_fit_has_none():
+    X, y = load_wine(return_X_y=True)
+    assert SemiUnsupervisedClassifier(random_state=0).fit(X, hide(y, (1, 2), 10)).signs_ == []
 
 
 def test_new_classes_that_a_known_slot_swallowed_are_missed():
