@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from . import settings
-from .files import UNREADABLE, read_arrays
+from .files import read_arrays
 
 ENVIRONMENT = "MICROGMDGM_DATA"
 LARGEST = 2**26     # bytes: more than any file of SETS has, so that what unpacks to more is none of them
@@ -144,7 +144,7 @@ def read_npz(path):
     """{name: array} of an .npz without pickle.  Raises DataError."""
     try:
         return read_arrays(path)
-    except UNREADABLE as error:
+    except ValueError as error:
         raise DataError(f"{path} cannot be read as an .npz without pickle: {error}") from None
 
 
@@ -189,8 +189,8 @@ def parse_idx(content, name):
     ndim = content[3]
     header = 4 + 4 * ndim
     shape = struct.unpack(f">{ndim}I", content[4:header]) if len(content) >= header else ()
-    if len(shape) != ndim or len(content) - header != math.prod(shape):
-        raise DataError(f"{name} is truncated: its header promises shape {shape}, "
+    if len(shape) != ndim or not 0 < math.prod(shape) == len(content) - header:
+        raise DataError(f"{name} is truncated or empty: its header promises shape {shape}, "
                         f"but {max(len(content) - header, 0)} bytes follow")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -12,9 +13,7 @@ from pathlib import Path
 import numpy as np
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, NotImplementedError, MemoryError,
-              zipfile.BadZipFile, zlib.error)  # what a damaged .npz can raise
-
-
+              SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)  # what a damaged .npz can raise
 SMALL = 2**28      # bytes that any .npz may unpack to
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -49,14 +48,18 @@ def write_npz(path, settings, **arrays):
 
 
 def read_arrays(path):
-    """{name: array} of an .npz without pickle, each byte verified by its checksum.  Raises one of UNREADABLE."""
-    with zipfile.ZipFile(path) as file:
-        _check_sizes(file, Path(path).stat().st_size)
-        damaged = file.testzip()
-        if damaged:
-            raise ValueError(f"the checksum of its part {damaged} is wrong")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    """{name: array} of an .npz without pickle, each byte verified by its checksum.
+    Raises ValueError, in one line, if path holds no such file."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            _check_sizes(file, Path(path).stat().st_size)
+            damaged = file.testzip()
+            if damaged:
+                raise ValueError(f"the checksum of its part {damaged} is wrong")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except UNREADABLE as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def _check_sizes(file, size):
@@ -80,7 +83,7 @@ def read_npz(path, kind):
         settings = json.loads(str(arrays.pop("settings")))
         if not isinstance(settings, dict):
             raise ValueError("its settings are no dict")
-    except UNREADABLE as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is not {kind} by microgmdgm, or is damaged: {error}") from None
     return settings, arrays
 

@@ -1,10 +1,10 @@
-"""The figures: Figure 2 of the paper, learning curves, samples, styles and walks, the latent space."""
+"""The figures: Figure 2 of the paper, reliability, learning curves, samples, styles and walks, the latent space."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .evaluation import contingency, majority_map
+from .evaluation import contingency, majority_map, reliability
 
 MARKERS = "osD^v<>P*X"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00",
@@ -78,6 +78,27 @@ def _shares(axes, counts):
         axes.text(column, row, text, ha="center", va="center", fontsize=8 if share[row, column] >= 0.01 else 6.5,
                   color="black" if share[row, column] > 0.55 else "white")
     return image
+
+
+def calibration(trained, x, classes, C, title):
+    """The reliability diagram: of the examples of which q(y|x) is about equally sure, how many are right, each slot
+    standing for the class most common in it.  The area of a dot is their share; on the diagonal q is as sure as it is
+    right.     x (N,X), classes (N,) -> Figure"""
+    q = trained.predict_proba(x)
+    slots = q.argmax(axis=1)
+    right = majority_map(contingency(slots, classes, trained.model.K, C))[slots] == classes
+    share, said, true = reliability(q.max(axis=1), right)
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":")
+    axes.plot(said, true, color=COLOURS[0], linewidth=1)
+    axes.scatter(said, true, s=8 + 300 * share, color=COLOURS[0], alpha=0.65, linewidths=0)
+    for x, y, part in zip(said, true, share):
+        axes.annotate(f"{100 * part:.1f}", (x, y), (0, -14), textcoords="offset points", ha="center", fontsize=7)
+    axes.set(xlim=(0, 1.04), ylim=(-0.06, 1.04), ylabel="share that is right",
+             xlabel="max q(y|x)\n(below each dot: its share of the examples, in percent)")
+    axes.set_title(title, fontsize=11)
+    return figure
 
 
 def learning_curves(metrics, title):

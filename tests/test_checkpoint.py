@@ -262,15 +262,15 @@ def test_a_finished_table_is_shown_again_without_its_data(tmp_path, capsys):
     def pictures():
         return {path.name: path.read_bytes() for path in out.glob("*-gm-dgm.png")}
     before = pictures()
-    assert len(before) == 6
+    assert len(before) == 7
     code, again, errors = answer(capsys, "--resume", out, "--quiet")
     assert code == 0 and pictures() == before and again == table and "mine.npz" not in errors
-    assert (out / "report.html").read_text().count("<img ") == 7    # and the learning curves
+    assert (out / "report.html").read_text().count("<img ") == 8    # and the learning curves
     (out / "report.html").unlink()                                  # the program ended while it was drawing
     (out / "latent-gm-dgm.png").unlink()
     code, again, errors = answer(capsys, "--resume", out, "--quiet")
     assert code == 0 and again == table and "mine.npz cannot be read" in errors and "stay as they are" in errors
-    assert (out / "report.html").read_text().count("<img ") == 6
+    assert (out / "report.html").read_text().count("<img ") == 7
 
 
 @pytest.mark.parametrize("break_it, message", [

@@ -74,3 +74,18 @@ def test_styles_and_walks_begin_and_end_with_the_images():
     assert drawn.shape == (4 * 4, 12 * 4)
     np.testing.assert_allclose(drawn[:3, :3], again[0], atol=1e-5)
     np.testing.assert_allclose(drawn[-4:-1, -4:-1], again[4], atol=1e-5)
+
+
+def test_the_reliability_diagram_has_a_dot_for_each_confidence():
+    """Eight rows at .75, of which six are right, and two at .95, both right, in a slot that is no class's own."""
+    class Sure:
+        class model:
+            K = 3
+
+        @staticmethod
+        def predict_proba(x):
+            return x
+    q = np.array([[0.75, 0.25, 0.0]] * 8 + [[0.0, 0.05, 0.95]] * 2)
+    axes = plots.calibration(Sure, q, np.repeat([0, 1], [6, 4]), 2, "title").axes[0]
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), [(0.75, 0.75), (0.95, 1.0)])
+    assert [text.get_text() for text in axes.texts] == ["80.0", "20.0"]

@@ -123,7 +123,7 @@ def test_the_report_is_one_page_with_all_of_it(both):
             self.words.append(words)
     page = Page()
     page.feed(text)
-    assert page.stack == [] and len(page.pictures) == 13
+    assert page.stack == [] and len(page.pictures) == 15
     words = " ".join(" ".join(page.words).split())
     summary = json.loads((out / "summary.json").read_text())
     for phrase in ("M2 and GM-DGM on digits", "10 for each of the classes 0 1 2 8 9; none for 3 4 5 6 7", "of the test examples their class",

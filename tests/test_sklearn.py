@@ -313,7 +313,7 @@ def test_a_sound_fit_does_not_warn():
     (lambda X, y: (np.ones((90, 3)), y), {}, "all 3 columns of X are constant"),
     (lambda X, y: (X, y), {"image_shape": (3, 3)}, r"image_shape must be \(h, w\) with h·w = 4, not \(3, 3\)"),
     (lambda X, y: (X, y), {"image_shape": 4}, r"image_shape must be \(h, w\) with h·w = 4, not 4"),
-    (lambda X, y: (X, y), {"prior": [0.5, 0.5]}, "one value for each of the 3 slots, 2 known and 1 new"),
+    (lambda X, y: (X, y), {"prior": [0.5, 0.5]}, "one number for each of the 3 slots, 2 known and 1 new"),
     (lambda X, y: (X, y), {"prior": [0.5, 0.5, 0.5]}, "must be positive and sum to 1"),
     (lambda X, y: (X, y), {"prior": "even"}, "prior must be uniform or labels or an array, not 'even'"),
     (lambda X, y: (X, y), {"n_new_classes": -1}, "n_new_classes must be a whole number from 0 to 1,000 or auto, not -1"),

@@ -14,6 +14,8 @@ FIGURES = (  # heading, kind, caption of what is drawn from the data with a trai
     ("Figure 2", "figure2", "Each row is a true class and sums to 1; each column is a class given, where each slot of "
      "the learnt y stands for the class most common in it."),
     ("Slots", "slots", "The same with a column a slot, under its name and the class most common in it."),
+    ("Calibration", "calibration", "Of the test examples of which q(y|x) is about equally sure, how many are right, "
+     "where each slot stands for the class most common in it; below the diagonal q is surer than right."),
     ("Samples of each slot", "samples", "Means of p(x|z) with z drawn from p(z|y)."),
     ("One style in all slots", "styles", "Each row: a test image x, its reconstruction, and its style in every slot: z "
      "at the same place in each p(z|y)."),
@@ -64,6 +66,8 @@ def _from_data(folder, best, data):
         where = f"{title[name]}, {chosen[name]}"
         pictures["figure2", name] = partial(plots.figure_2, [panels[name]], data.C, names)
         pictures["slots", name] = partial(plots.slots, panels[name], data.C, names)
+        pictures["calibration", name] = partial(plots.calibration, trained, data.x_test, data.y_test, data.C,
+                                               f"{where}:\ncalibration of q(y|x)")
         if data.image_shape:
             used = np.unique(panels[name][0])
             pictures["samples", name] = partial(plots.samples, trained, f"{where}:\nsamples of each slot in use", used,

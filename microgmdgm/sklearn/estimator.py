@@ -175,9 +175,6 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.columns_ = Columns.learn(X, self.likelihood, self.image_shape is not None)
         self.likelihood_ = self.columns_.likelihood
         self.recipe_ = self._recipe()
-        if self.verbose:
-            print(f"{type(self).__name__}: {len(X)} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
-                  f"recipe {self.recipe_.name}")
         prior = self._prior(slots)
         self._train(X, slots, prior, checkpoint)
         q = self._by_rows(Trained.predict_proba, X)
@@ -238,6 +235,9 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             if self.verbose:
                 line = ", ".join(f"{term} {value:.4g}" for term, value in self.history_[-1].items())
                 print(f"epoch {epoch} of {self.recipe_.total_epochs}, {models[0].model.K} slots: {line}", flush=True)
+        if self.verbose:
+            print(f"{type(self).__name__}: {len(X)} rows, {(slots >= 0).sum()} with a label; {self.columns_}; "
+                  f"recipe {recipe.name}")
         self.trained_, = fit(self.model, recipe, data, [rng], labelled_classes=range(len(self.known_classes_)),
                              labels_per_class=None, prior=prior, xp=xp, watch=watch, start=start, keep=keep, **sizes)
         self._name_slots(self.trained_.model.K)
@@ -377,10 +377,13 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         """p(y) of each slot, a tuple.  Raises ValueError if a given one does not fit."""
         known, new = len(self.known_classes_), len(self.new_classes_)
         if not isinstance(self.prior, str):
-            prior = tuple(map(float, self.prior))
+            try:
+                prior = tuple(map(float, self.prior))
+            except (TypeError, ValueError):
+                prior = ()
             if len(prior) != known + new:
-                raise ValueError(f"prior must have one value for each of the {known + new} slots, {known} known and "
-                                 f"{new} new, not {len(prior)}")
+                raise ValueError(f"prior must have one number for each of the {known + new} slots, {known} known and "
+                                 f"{new} new, not {repr(self.prior)[:60]}")
             return prior
         count, extra = self._spare() if new else (0, 0)
         prior = slot_prior(known + count, known, extra)
