@@ -61,8 +61,11 @@ def named(name, kind, value):
 def enforce(settings):
     """Check the fields of a dataclass against their kinds.  Raises ValueError, which names the field."""
     for field in fields(settings):
+        value = getattr(settings, field.name)
         if isinstance(field.type, Kind):
-            object.__setattr__(settings, field.name, named(field.name, field.type, getattr(settings, field.name)))
+            object.__setattr__(settings, field.name, named(field.name, field.type, value))
+        elif field.type is str and not isinstance(value, str):
+            raise ValueError(f"{field.name} must be a text, not {repr(value)[:60]}")
 
 
 def image_shape(shape, width):
