@@ -171,7 +171,7 @@ def scores(model, method, split, given, hidden):
     result["classes_found"] = None if method in ("spreading", "self-training") else len(np.unique(slots))
     result["nmi"] = float(normalized_mutual_info_score(y_test, slots_test))
     result["auroc_new"], new = None, np.isin(y_test, hidden)
-    if method in (*OURS, "spreading", "self-training"):
+    if hidden and method in (*OURS, "spreading", "self-training"):
         q = np.nan_to_num(model.predict_proba(x_test))
         newness = q[:, len(known):].sum(axis=1) if method in OURS else -q.max(axis=1)
         result["auroc_new"] = float(roc_auc_score(new, newness))
