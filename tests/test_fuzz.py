@@ -185,7 +185,7 @@ def world(tmp_path_factory):
             state, metrics, results = experiment.advance(begun.jobs[0], source, state)
             begun.record(begun.jobs[0], state, metrics, results)
         begun.record(begun.jobs[1], *experiment.advance(begun.jobs[1], source, None))
-        begun.close()
+        begun.tidy()
         call("--dataset", "own.npz", "--out", "own")
         yield folder
 

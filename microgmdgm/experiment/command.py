@@ -103,6 +103,7 @@ def train(asked, folder, source):
         folder.record(job, state, metrics, results)
         progress(metrics)
     try:
+        folder.tidy()
         diverged = executors.compute(folder.unfinished, source, place(asked, folder), folder.state_of, record)
         progress.bar.close()
         for job, error in diverged.items():
@@ -139,7 +140,7 @@ def show(folder, data):
     """Print the table of the finished runs and write the report; without data (None) the pictures that need them
     stay as they are.     -> the exit code"""
     try:
-        folder.close()
+        folder.tidy()
         models = folder.summary()["models"]
         if models:
             for warning in warnings_of(models):

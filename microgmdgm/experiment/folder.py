@@ -71,7 +71,7 @@ class Folder:
             for begun in (job, job.classifier):
                 if not folder.finished(job) and job not in folder.states and folder._checkpoint(begun).exists():
                     folder.states[job] = checkpoint.load(folder._checkpoint(begun), begun.settings)
-        folder._tidy()
+        folder._read_metrics()
         return folder
 
     @property
@@ -151,37 +151,35 @@ class Folder:
         result = max(self.runs[model], key=lambda run: run["bound"])
         return result, load(self.path / f"model-{model}-seed{result['seed']}.npz")
 
-    def close(self):
-        """Sort the lines of metrics.jsonl, which several processes write as they finish epochs."""
-        self._write_metrics()
+    def tidy(self):
+        """Remove what a killed process left unfinished: torn files and lines, epochs after the last checkpoint.  Sort
+        the lines of metrics.jsonl, which several processes write as they finish epochs."""
+        for torn in self.path.glob("*.partial"):
+            torn.unlink()
+        for job in self.jobs:
+            if self.finished(job):
+                self._remove_checkpoints(job)
+        self.metrics.sort(key=lambda m: (self.config["models"].index(m["model"]), m["seed"], m["epoch"]))
+        with whole(self.path / "metrics.jsonl") as file:
+            file.writelines((json.dumps(m) + "\n").encode() for m in self.metrics)
 
     def _checkpoint(self, job):
         return self.path / f"checkpoint-{job.name}.npz"
 
-    def _tidy(self):
-        """Remove what a killed process left unfinished: torn files, epochs after the last checkpoint."""
-        for torn in self.path.glob("*.partial"):
-            torn.unlink()
+    def _read_metrics(self):
+        """Set metrics, without torn lines and epochs after the last checkpoint."""
         done = {(job.model, seed): job.recipe.total_epochs if self.finished(job) else
                 self.states[job].epoch if job in self.states else 0 for job in self.jobs for seed in job.seeds}
         log, kept = self.path / "metrics.jsonl", {}
-        for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        for line in text.splitlines():
             try:
                 m = json.loads(line)
                 if m["epoch"] <= done[m["model"], m["seed"]] and isinstance(m["joint"], bool):
                     kept[m["model"], m["seed"], m["epoch"]] = m
-            except (ValueError, KeyError, TypeError):  # the line was torn
+            except (ValueError, KeyError, TypeError):
                 continue
         self.metrics = list(kept.values())
-        self._write_metrics()
-        for job in self.jobs:
-            if self.finished(job):
-                self._remove_checkpoints(job)
-
-    def _write_metrics(self):
-        self.metrics.sort(key=lambda m: (self.config["models"].index(m["model"]), m["seed"], m["epoch"]))
-        with whole(self.path / "metrics.jsonl") as file:
-            file.writelines((json.dumps(m) + "\n").encode() for m in self.metrics)
 
 
 def _read_json(path, kind):
