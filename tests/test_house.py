@@ -13,7 +13,7 @@ LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "noise", "b
             "training", "checkpoint", "evaluation", "signs", "generative", "plots", "pages")
 ROOMS = {"experiment": ("job", "executors", "table1", "folder", "report", "progress", "options", "command"),
          "sklearn": ("labels", "tables", "estimator"),
-         "openset": ("slots", "figures", "tables", "command")}
+         "openset": ("analysis", "figures", "tables", "command")}
 ORDER = ["settings", *PAPER, *LEARNING, *(f"{room}.{name}" for room, names in ROOMS.items() for name in names)]
 
 
@@ -28,7 +28,7 @@ def imports(module):
                 if name in ORDER:
                     yield name
                 if name in ROOMS:  # what a room's __init__ gives
-                    yield {"sklearn": "sklearn.estimator", "openset": "openset.slots", "experiment": "experiment.job"}[name]
+                    yield {"sklearn": "sklearn.estimator", "openset": "openset.analysis", "experiment": "experiment.job"}[name]
 
 
 def test_every_file_has_its_place_in_the_reading_order():

@@ -36,7 +36,7 @@ from ..files import check_format, folder_name, new_folder, whole, write_json
 from ..pages import document, drawn, pairs, picture, table
 from ..sklearn import SemiUnsupervisedClassifier
 from ..sklearn.labels import unlabelled
-from . import figures, slots, tables
+from . import analysis, figures, tables
 
 FORMAT = 1
 CONFIG = "own.json"
@@ -186,7 +186,7 @@ def _write(out, asked, own, model):
 def write_report(out, asked, own, model, rows, truth):
     """Write the open-set report of rows (N,width), their truth (N,) or None, as data, figures and a page.
     -> the Report.  Raises OSError."""
-    report = slots.report(model, rows, truth, feature_names=own.feature_names)
+    report = analysis.report(model, rows, truth, feature_names=own.feature_names)
     write_json(out / "openset.json", report.as_dict())
     images = {}
     for name, draw in figures.figures(report, rows, own.image_shape).items():
@@ -214,7 +214,7 @@ def page(own, model, report, summary, images):
         f"{html.escape(known) or 'none'}; slots for new ones: {len(model.new_classes_)}.</p>",
         f"<p><strong>{100 * (1 - overall['share_new']):.1f} % of the rows are found in known classes, "
         f"{100 * overall['share_new']:.1f} % in new ones; {100 * overall['share_unsure']:.1f} % are unsure, their most "
-        f"probable slot below {slots.UNSURE}.</strong></p>",
+        f"probable slot below {analysis.UNSURE}.</strong></p>",
         '<p class="soft">A slot is a value of y that the model learnt: each known class has one, the others are for '
         "new classes. A row is in its most probable slot; confidence is the mean of that probability, entropy that of "
         "H(q(y|x)), 0 where q is certain. The overlap of two slots is 0 where no row could be in both, and 1 where no "
