@@ -57,6 +57,25 @@ def test_the_command_on_a_cluster(cluster, tmp_path):
         assert np.array_equal(np.load(tmp_path / "here" / name)["theta"], np.load(tmp_path / "there" / name)["theta"])
 
 
+@pytest.mark.parametrize("found, message", [
+    (OSError("Stream is closed"), None),
+    (ModuleNotFoundError("No module named 'microgmdgm'"), "cannot run microgmdgm: .*No module named"),
+    ({"microgmdgm": "0.0"}, "the Dask worker a has .*0.0")])
+def test_a_worker_of_another_kind_is_refused_and_one_that_died_is_not(found, message):
+    class Client:
+        @staticmethod
+        def nthreads():
+            return {"a": 1, "b": 1}
+
+        @staticmethod
+        def run(function, on_error):
+            return {"a": found, "b": function()}
+    if message is None:
+        return executors._check_versions(Client, "tcp://here:1")
+    with pytest.raises(ValueError, match=message):
+        executors._check_versions(Client, "tcp://here:1")
+
+
 def test_a_cluster_that_does_not_answer_gets_one_clear_line(tmp_path):
     done = run(*QUICK, "--dask", "tcp://127.0.0.1:9", "--out", tmp_path / "out")
     assert done.returncode == 2 and "Traceback" not in done.stderr
