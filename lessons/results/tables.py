@@ -20,6 +20,7 @@ README, RESULTS = HERE.parent.parent / "README.md", HERE / "README.md"
 sys.path.insert(0, str(README.parent))
 
 from tests import experiments, uses
+from tests import worth as without_maps
 from tests import real_cases as cases
 from tests.benchmarks import report
 
@@ -157,6 +158,11 @@ def what_for():
     return uses.table(json.loads((HERE / "uses.json").read_text()))
 
 
+def worth():
+    """What the generative half is worth to q(y|x) without maps."""
+    return without_maps.table(json.loads((HERE / "worth.json").read_text()))
+
+
 def ablation():
     """The recipe taken apart, at half its epochs, on validation images."""
     found = experiment("ablation")
@@ -268,9 +274,8 @@ def benchmark():
 
 TABLES = {README: {"table1": table1, "facts": facts, "own-data": own_data},
           RESULTS: {"table1-whole": table1_whole, "digits": digits, "real-cases": real_cases, "regimes": regimes,
-                    "splits": splits, "others": others, "uses": what_for, "ablation": ablation, "schedules": schedules,
-                    "paper-recipe": paper_recipe,
-                    "settings": settings, "benchmark": benchmark}}
+                    "splits": splits, "others": others, "uses": what_for, "worth": worth, "ablation": ablation,
+                    "schedules": schedules, "paper-recipe": paper_recipe, "settings": settings, "benchmark": benchmark}}
 
 
 def drawn(page):
