@@ -4,11 +4,13 @@
 
 prints one sentence and gives back the function to go on with: the student's if it is right, ours if it is not.  No
 answer stops the notebook: whatever is wrong with it becomes a sentence that says what was expected.  The tests of the
-assignments use `both`, `compared` and `close`, for the same reason.
+assignments take the answers through `answered` and what follows it, for the same reason.
 """
 
 import traceback
 from functools import partial, wraps
+from types import FunctionType
+from unittest.mock import patch
 
 import numpy as np
 from microgmdgm import check_pullback, distributions, evaluation, generative, layers, models, slots
@@ -83,8 +85,8 @@ def kind(found):
 
 
 def array(found, shape, what="the value"):
-    """found as an array of that shape, without NaN.  Raises Wrong."""
-    expected = "one number" if shape == () else f"an array of shape {shape}"
+    """found as an array of that shape, in which None stands for any length, without NaN.  Raises Wrong."""
+    expected = "one number" if shape == () else f"an array of shape {shape}".replace("None", "…")
     if isinstance(found, (tuple, list)) and any(callable(part) for part in found):
         raise Wrong(f"{what} must be {expected}, not a value with its pullback: functions of the package return both, "
                     "and [0] takes the first.")
@@ -93,9 +95,9 @@ def array(found, shape, what="the value"):
     try:
         numbers = np.asarray(found)
         numbers = numbers if numbers.dtype.kind in "biuf" else numbers.astype(float, casting="safe")
-    except (TypeError, ValueError):
+    except Exception:  # not only TypeError and ValueError: an object may raise what it likes
         raise Wrong(f"{what} must be {expected}, not {kind(found)}.") from None
-    if numbers.shape != shape:
+    if len(numbers.shape) != len(shape) or not all(n in (None, m) and m for n, m in zip(shape, numbers.shape)):
         came = f"an array of shape {numbers.shape}" if numbers.shape else "one number"
         raise Wrong(f"{what} must be {expected}, not {came}.")
     if np.isnan(numbers).any():
@@ -125,20 +127,43 @@ def gradients(pullback, d, expected):
         raise Wrong("the pullback returns nothing.") from None
     if len(expected) == 1 and not isinstance(found, (tuple, list)):
         found = [found]
-    names = " and ".join(expected)
+    return arrays(found, expected, "the pullback", "gradient")
+
+
+def arrays(found, expected, whose, what="array"):
+    """The several arrays that a function returns.     expected {name: shape}, in order.  Raises Wrong."""
     if not isinstance(found, (tuple, list)) or len(found) != len(expected):
-        raise Wrong(f"the pullback must return {names}: {len(expected)} "
-                    f"gradient{'s' if len(expected) > 1 else ''}, not {kind(found)}.")
-    return [array(part, shape, what) for part, (what, shape) in zip(found, expected.items())]
+        raise Wrong(f"{whose} must return {' and '.join(expected)}: {len(expected)} "
+                    f"{what}{'s' if len(expected) > 1 else ''}, not {kind(found)}.")
+    return [array(part, shape, name) for part, (name, shape) in zip(found, expected.items())]
+
+
+def entries(found, names, what):
+    """The numbers of a dictionary under these names.     -> {name: number}.  Raises Wrong."""
+    if not isinstance(found, dict):
+        raise Wrong(f"{what} must be a dictionary, not {kind(found)}.")
+    for name in names:
+        if name not in found:
+            raise Wrong(f"{what} must have an entry {name!r}.")
+    return {name: array(found[name], (), f"the entry {name!r} of {what}") for name in names}
+
+
+def answered(function, *arguments, **constants):
+    """What a function of an assignment returns.  Raises Wrong."""
+    if not callable(function):
+        raise Wrong(f"a function is asked for, not {kind(function)}.")
+    name = getattr(function, "__name__", "the function")
+    try:
+        return called(function, name, *arguments, **constants)
+    except Unanswered:
+        raise Wrong(f"{name} returns nothing.") from None
 
 
 def both(function, *arguments, **constants):
-    """The value and the pullback that a function returns.  Raises Wrong."""
-    name = function.__name__
-    try:
-        value, pullback = value_and_pullback(called(function, name, *arguments, **constants), name)
-    except Unanswered:
-        raise Wrong(f"{name} returns nothing.") from None
+    """The value and the pullback that a function of an assignment returns.  Raises Wrong."""
+    found = answered(function, *arguments, **constants)
+    name = getattr(function, "__name__", "the function")
+    value, pullback = value_and_pullback(found, name)
     if isinstance(value, (tuple, list)) and any(callable(part) for part in value):
         raise Wrong(f"the value of {name} is itself a value with its pullback: [0] takes the first of the two.")
     return value, pullback
@@ -149,15 +174,20 @@ def compared(function, *arguments, **constants):
     both(function, *arguments, **constants)
     try:
         return check_pullback(function, *arguments, verbose=False, **constants)
-    except Exception as error:
-        raise Wrong(f"the pullback of {function.__name__} cannot be checked: {error}.") from None
+    except (Exception, SystemExit) as error:
+        raise Wrong(f"its pullback cannot be checked: {str(error).rstrip('.')}.") from None
+
+
+def given(function, **parts):
+    """For as long as it is entered, function finds these under their names, in place of what the student wrote."""
+    return patch.dict(function.__globals__ if isinstance(function, FunctionType) else {}, parts)
 
 
 def close(found, right, **tolerance):
     """Whether found is right to rounding; not, if it has another shape or is no array of numbers."""
     try:
         return bool(np.allclose(found, right, **tolerance))
-    except (TypeError, ValueError):
+    except Exception:  # an object may raise what it likes
         return False
 
 

@@ -9,7 +9,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import microgmdgm
@@ -21,6 +20,7 @@ import jupytext
 import nbformat
 
 from lessons import make
+from .wrong_answers import ANY
 
 LESSONS = {path.name[:2]: path for path in make.sources()}
 SHIPPED = {"checks", "figures"}  # modules beside the notebooks
@@ -178,37 +178,6 @@ def test_the_solution_is_right(name, capsys):
     answer = written(name, exercises(EXERCISES[name])[name][1])
     said, used = verdict(name, answer, capsys)
     assert said.startswith("Right") and used is answer, said
-
-
-def of_nan(found):
-    """The same with NaN in every number."""
-    if isinstance(found, (tuple, list)):
-        return type(found)(of_nan(part) for part in found)
-    return (lambda d: of_nan(found(d))) if callable(found) else np.asarray(found, dtype=float) * np.nan
-
-
-class Odd:
-    """Whatever is done with it fails."""
-    def __getattr__(self, name):
-        raise RuntimeError("odd")
-
-
-ANY = {  # answers that fit no exercise: what comes in place of ours(*arguments), and a part of what is said of it
-    "missing pullback": (lambda ours, *a: ours(*a)[0], "pullback|must be|asked for|missing|stops"),
-    "forgotten [0]": (lambda ours, *a: (ours(*a), lambda d: d), "pullback|must be|asked for|pair"),
-    "called pullback": (lambda ours, *a: (ours(*a), ours(*a)), "must|asked for|pair"),
-    "a tuple of the wrong length": (lambda ours, *a: (ours(*a),) * 7, "must|asked for|pair"),
-    "wrong shape": (lambda ours, *a: np.zeros((7, 7, 7)), "must|asked for"),
-    "NaN": (lambda ours, *a: of_nan(ours(*a)), "NaN"),
-    "a string": (lambda ours, *a: "0.5", "must|asked for"),
-    "a dictionary": (lambda ours, *a: {"value": 1}, "must|asked for"),
-    "a function": (lambda ours, *a: len, "must|asked for"),
-    "ragged lists": (lambda ours, *a: [[1.0, 2.0], [3.0]], "must|asked for|pullback"),
-    "a complex number": (lambda ours, *a: 1j, "must|asked for"),
-    "an odd object": (lambda ours, *a: Odd(), "must|asked for|compared"),
-    "it stops": (lambda ours, *a: a[0].no_such_name, "stops in line .* of its cell: AttributeError"),
-    "it exits": (lambda ours, *a: sys.exit(1), "stops in line .*: SystemExit"),
-}
 
 
 @exercise

@@ -1,8 +1,45 @@
-"""Plausible wrong answers to the assignments, for test_assignments.py.
+"""Wrong answers: those that fit no exercise, and plausible ones to the assignments.
 
 Of each assignment: {what is wrong: (slips, the tests that must fail, and no others; a part of what one of them says)}.
 A slip is (what the solution has, what stands there instead); the first stands in the solution exactly once.
 """
+
+import sys
+
+import numpy as np
+
+
+def of_nan(found):
+    """The same with NaN in every number."""
+    if isinstance(found, dict):
+        return {name: of_nan(part) for name, part in found.items()}
+    if isinstance(found, (tuple, list)):
+        return type(found)(of_nan(part) for part in found)
+    return (lambda d: of_nan(found(d))) if callable(found) else np.asarray(found, dtype=float) * np.nan
+
+
+class Odd:
+    """Whatever is done with it fails."""
+    def __getattr__(self, name):
+        raise RuntimeError("odd")
+
+
+ANY = {  # answers that fit no exercise: what comes in place of right(*arguments), and a part of what is said of it
+    "missing pullback": (lambda right, *a, **k: right(*a, **k)[0], "pullback|must|asked for|missing|stops"),
+    "forgotten [0]": (lambda right, *a, **k: (right(*a, **k), lambda d: d), "pullback|must|asked for|pair"),
+    "called pullback": (lambda right, *a, **k: (right(*a, **k), right(*a, **k)), "must|asked for|pair"),
+    "a tuple of the wrong length": (lambda right, *a, **k: (right(*a, **k),) * 7, "must|asked for|pair"),
+    "wrong shape": (lambda right, *a, **k: np.zeros((7, 7, 7)), "must|asked for"),
+    "NaN": (lambda right, *a, **k: of_nan(right(*a, **k)), "NaN"),
+    "a string": (lambda right, *a, **k: "0.5", "must|asked for"),
+    "a dictionary": (lambda right, *a, **k: {"value": 1}, "must|asked for"),
+    "a function": (lambda right, *a, **k: len, "must|asked for"),
+    "ragged lists": (lambda right, *a, **k: [[1.0, 2.0], [3.0]], "must|asked for|pullback"),
+    "a complex number": (lambda right, *a, **k: 1j, "must|asked for"),
+    "an odd object": (lambda right, *a, **k: Odd(), "must|asked for|compared"),
+    "it stops": (lambda right, *a, **k: a[0].no_such_name, "stops in line .* of its cell: AttributeError"),
+    "it exits": (lambda right, *a, **k: sys.exit(1), "stops in line .*: SystemExit"),
+}
 
 # In functions: whatever hangs on a model that is trained with them, question 5 of assignments 2 to 4, is left aside.
 FUNCTIONS = {
@@ -300,6 +337,6 @@ TRAINING = {
             [("return log_p - kl + np.log(prior)[y], pullback", "return -(log_p - kl + np.log(prior)[y]), pullback"),
              ("bernoulli_pullback(dL)", "bernoulli_pullback(-dL)"),
              ("kl_pullback(-dL)", "kl_pullback(dL)")],
-            {"q3 nothing_told", "q3 three_terms", "q5 never_labelled", "q5 slots_found"}, "the bound"),
+            {"q3 nothing_told", "q3 three_terms", "q5 maps", "q5 never_labelled", "q5 slots_found"}, "the bound"),
     },
 }

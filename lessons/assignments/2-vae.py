@@ -105,7 +105,7 @@ def test_without_noise(reparameterise):
     import numpy as np
     mu, logvar = np.random.default_rng(1).standard_normal((2, 3, 4))
     z, _ = checks.both(reparameterise, mu, logvar, eps=np.zeros((3, 4)))
-    assert np.shape(z) == (3, 4), "the value: z has the shape (N,Z)"
+    z = checks.array(z, (3, 4), "z")
     assert checks.close(z, mu), "the value: where ε is 0, z must be μ"
 
 # %%
@@ -126,6 +126,7 @@ def test_variance(reparameterise):
     mu, logvar = np.array([[1.0, -2.0]]), np.array([[-1.0, 1.5]])
     ones = np.ones((100_000, 1))
     z, _ = checks.both(reparameterise, mu * ones, logvar * ones, eps=rng.standard_normal((100_000, 2)))
+    z = checks.array(z, (100_000, 2), "z")
     assert checks.close(z.mean(axis=0), mu, atol=0.05), "the value: the mean of many samples must be μ"
     assert checks.close(z.var(axis=0), np.exp(logvar), rtol=0.05), "the value: the variance of many samples must be σ²"
 
@@ -181,7 +182,7 @@ def test_zero(standard_gaussian_kl):
     import checks
     import numpy as np
     value, _ = checks.both(standard_gaussian_kl, np.zeros((2, 3)), np.zeros((2, 3)))
-    assert np.shape(value) == (2,), "the KL: one number for each image, shape (N,)"
+    value = checks.array(value, (2,), "the KL, one number for each image,")
     assert checks.close(value, 0), "the KL: it must be 0 where q(z|x) is the prior"
 
 # %%
@@ -198,15 +199,14 @@ def test_gradients(standard_gaussian_kl):
 def test_integral(standard_gaussian_kl):
     import checks
     import numpy as np
-    from scipy.integrate import quad
     from scipy.stats import norm
     mu, logvar = np.random.default_rng(2).standard_normal((2, 2, 3))
-    def integral(m, s):
-        q = norm(m, s)
-        return quad(lambda z: q.pdf(z) * (q.logpdf(z) - norm.logpdf(z)), m - 9 * s, m + 9 * s)[0]
-    expected = [sum(integral(m, s) for m, s in zip(*row)) for row in zip(mu, np.sqrt(np.exp(logvar)))]
-    found, _ = checks.both(standard_gaussian_kl, mu, logvar)
-    assert np.all(np.asarray(found) > 0), "the KL: it must be positive where q(z|x) is not the prior"
+    sigma, step = np.sqrt(np.exp(logvar)), 0.01
+    z = mu + sigma * np.arange(-9, 9, step)[:, None, None]
+    log_q = norm.logpdf(z, mu, sigma)
+    expected = (np.exp(log_q) * (log_q - norm.logpdf(z)) * sigma * step).sum(axis=(0, 2))
+    found = checks.array(checks.both(standard_gaussian_kl, mu, logvar)[0], (2,), "the KL")
+    assert np.all(found > 0), "the KL: it must be positive where q(z|x) is not the prior"
     assert checks.close(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
 
 # %% [raw]
@@ -257,8 +257,10 @@ def adam_step(theta, m, v, t, g, rate):
 
 # %%
 def test_uphill(adam_step):
+    import checks
     import numpy as np
-    theta, m, v = adam_step(np.zeros(3), np.zeros(3), np.zeros(3), 1, np.array([5.0, -0.01, 0.0]), 0.1)
+    found = checks.answered(adam_step, np.zeros(3), np.zeros(3), np.zeros(3), 1, np.array([5.0, -0.01, 0.0]), 0.1)
+    theta, m, v = checks.arrays(found, {"theta": (3,), "m": (3,), "v": (3,)}, "adam_step")
     assert np.all(np.sign(theta) == [1, -1, 0]), "theta: a step goes uphill, in the direction of g"
 
 # %%
@@ -268,7 +270,8 @@ def test_constant_gradient(adam_step):
     g = np.array([4.0, -0.01])
     theta, m, v = np.zeros(2), np.zeros(2), np.zeros(2)
     for t in range(1, 21):
-        theta, m, v = adam_step(theta, m, v, t, g, 0.1)
+        found = checks.answered(adam_step, theta, m, v, t, g, 0.1)
+        theta, m, v = checks.arrays(found, {"theta": (2,), "m": (2,), "v": (2,)}, "adam_step")
         assert checks.close(np.abs(theta), 0.1 * t, rtol=1e-4), \
             f"theta: under a constant gradient every step has the length of the rate; step {t} has not"
 
@@ -278,11 +281,14 @@ def test_memory(adam_step):
     import checks
     import numpy as np
     zero, one = np.zeros(1), np.ones(1)
-    first, m, v = adam_step(zero, zero, zero, 1, one, 1.0)
-    second, m, v = adam_step(first, m, v, 2, -one, 1.0)
+    def step(*arguments):
+        found = checks.answered(adam_step, *arguments, 1.0)
+        return checks.arrays(found, {"theta": (1,), "m": (1,), "v": (1,)}, "adam_step")
+    first, m, v = step(zero, zero, zero, 1, one)
+    second, m, v = step(first, m, v, 2, -one)
     assert checks.close(second - first, (0.9 - 1) / (1 - 0.9**2) * 0.1, atol=1e-6), \
         "theta: after gradients 1 and -1 the second step is that of their running mean, -1/19 of the rate"
-    third, _, _ = adam_step(second, m, v, 3, 10 * one, 1.0)
+    third, _, _ = step(second, m, v, 3, 10 * one)
     assert checks.close(third - second, (0.9 * (0.9 - 1) + 10) * 0.1 / (1 - 0.9**3)
                        / np.sqrt((0.999**2 + 0.999 + 100) * 0.001 / (1 - 0.999**3))), \
         "theta: after gradients 1, -1 and 10 the third step; look at v, the running mean of g²"
@@ -352,23 +358,21 @@ def bound(encoder, decoder, *, x, eps):
 # %%
 def test_nothing_told(bound):
     import checks
-    from unittest.mock import patch
     import numpy as np
     from microgmdgm.distributions import reparameterise, standard_gaussian_kl
     parts = {"reparameterise": reparameterise, "standard_gaussian_kl": standard_gaussian_kl}
     encoder = [np.zeros(shape) for shape in ((5, 4), (1, 4), (4, 6), (1, 6))]
     decoder = [np.zeros(shape) for shape in ((3, 4), (1, 4), (4, 5), (1, 5))]
     rng = np.random.default_rng(1)
-    with patch.dict(bound.__globals__, parts):  # an error in yours has cost its points already
+    with checks.given(bound, **parts):  # an error in yours has cost its points already
         value, _ = checks.both(bound, encoder, decoder, x=np.eye(5)[:2], eps=rng.standard_normal((2, 3)))
-    assert np.shape(value) == (2,), "the bound: one number for each image, shape (N,)"
+    value = checks.array(value, (2,), "the bound, one number for each image,")
     assert checks.close(value, -5 * np.log(2)), \
         "the bound: where all weights are 0, z tells nothing and costs nothing, and 5 pixels have log p(x) = -5 log 2"
 
 # %%
 def test_gradients(bound):
     import checks
-    from unittest.mock import patch
     import numpy as np
     from microgmdgm.distributions import reparameterise, standard_gaussian_kl
     rng = np.random.default_rng(2)
@@ -376,7 +380,7 @@ def test_gradients(bound):
     decoder = [0.5 * rng.standard_normal(shape) for shape in ((3, 9), (1, 9), (9, 5), (1, 5))]
     x, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.standard_normal((7, 3))
     parts = {"reparameterise": reparameterise, "standard_gaussian_kl": standard_gaussian_kl}
-    with patch.dict(bound.__globals__, parts):  # an error in yours has cost its points already
+    with checks.given(bound, **parts):  # an error in yours has cost its points already
         rows = checks.compared(bound, encoder, decoder, x=x, eps=eps)
     names = {f"{network}[{i}]" for network in ("encoder", "decoder") for i in range(4)}
     wrong = names - {row.name for row in rows} | {row.name for row in rows if not row.ok}
@@ -394,11 +398,12 @@ def test_two_terms(bound, reparameterise, standard_gaussian_kl):
     decoder = [0.5 * rng.standard_normal(shape) for shape in ((3, 4), (1, 4), (4, 5), (1, 5))]
     x, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.standard_normal((7, 3))
     h, _ = mlp(encoder, x)
-    logits, _ = mlp(decoder, checks.both(reparameterise, h[:, :3], h[:, 3:], eps=eps)[0])
+    z = checks.array(checks.both(reparameterise, h[:, :3], h[:, 3:], eps=eps)[0], (7, 3), "your z")
+    kl = checks.array(checks.both(standard_gaussian_kl, h[:, :3], h[:, 3:])[0], (7,), "your KL")
+    logits, _ = mlp(decoder, z)
     log_p = scipy_bernoulli.logpmf(x, 1 / (1 + np.exp(-logits))).sum(axis=1)
     value, _ = checks.both(bound, encoder, decoder, x=x, eps=eps)
-    assert checks.close(value, log_p - checks.both(standard_gaussian_kl, h[:, :3], h[:, 3:])[0]), \
-        "the bound: it is not log p(x|z) at your z, less your KL"
+    assert checks.close(value, log_p - kl), "the bound: it is not log p(x|z) at your z, less your KL"
 
 # %% [raw]
 # # END TESTS
@@ -474,6 +479,7 @@ print(f"mean bound in the first pass {history[0]:.1f}, in the last {history[-1]:
 
 # %%
 def test_bound_of_test_images(theta):
+    import checks
     import numpy as np
     from microgmdgm import Model, data, models
     from microgmdgm.distributions import bernoulli, standard_gaussian_kl
@@ -481,6 +487,7 @@ def test_bound_of_test_images(theta):
     digits, rng = data.load("digits"), np.random.default_rng(1)
     shapes = (64, 64), (1, 64), (64, 10), (1, 10), (5, 64), (1, 64), (64, 64), (1, 64)
     ends = np.cumsum([a * b for a, b in shapes])
+    theta = checks.array(theta, (ends[-1],), "theta")
     arrays = [part.reshape(shape) for part, shape in zip(np.split(theta, ends), shapes)]
     x = (rng.random(digits.x_test.shape) < digits.x_test / 16).astype(float)
     (mu, logvar), _ = halves(mlp(arrays[:4], x)[0])
@@ -490,12 +497,14 @@ def test_bound_of_test_images(theta):
 
 # %%
 def test_z_is_used(theta):
+    import checks
     import numpy as np
     from microgmdgm import data
     from microgmdgm.distributions import standard_gaussian_kl
     from microgmdgm.layers import halves, mlp
     shapes = (64, 64), (1, 64), (64, 10), (1, 10), (5, 64), (1, 64), (64, 64), (1, 64)
     ends = np.cumsum([a * b for a, b in shapes])
+    theta = checks.array(theta, (ends[-1],), "theta")
     encoder = [part.reshape(shape) for part, shape in zip(np.split(theta, ends), shapes)][:4]
     (mu, logvar), _ = halves(mlp(encoder, data.load("digits").x_test / 16)[0])
     kl = standard_gaussian_kl(mu, logvar)[0].mean()

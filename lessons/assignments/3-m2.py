@@ -106,7 +106,7 @@ def test_uniform(entropy):
     import checks
     import numpy as np
     value, _ = checks.both(entropy, np.full((2, 4), -np.log(4)))
-    assert np.shape(value) == (2,), "the entropy: one number for each image, shape (N,)"
+    value = checks.array(value, (2,), "the entropy, one number for each image,")
     assert checks.close(value, np.log(4)), "the entropy: of a uniform q over 4 classes it is log 4"
 
 # %%
@@ -196,7 +196,7 @@ def test_nothing_told(bound_given_y):
     params = model.layout.views(np.zeros(model.layout.size))
     eps = np.random.default_rng(1).standard_normal((4, 2))
     value, _ = checks.both(bound_given_y, params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
-    assert np.shape(value) == (4,), "the bound: one number for each pair, shape (P,)"
+    value = checks.array(value, (4,), "the bound, one number for each pair,")
     assert checks.close(value, -5 * np.log(2) + np.log(prior)[[0, 1, 2, 0]]), \
         "the bound: where all weights are 0, all that is left is -5 log 2 of 5 pixels, and the class"
 
@@ -204,7 +204,7 @@ def test_nothing_told(bound_given_y):
 def test_gradients(bound_given_y):
     import checks
     import numpy as np
-    from microgmdgm import Model, check_pullback
+    from microgmdgm import Model
     prior, rng = np.array([0.5, 0.3, 0.2]), np.random.default_rng(2)
     model = Model("m2", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
@@ -230,6 +230,7 @@ def test_integral(bound_given_y):
     x, y = np.tile([1.0, 0, 0, 1, 0], (4001, 1)), np.full(4001, 1)
     weight = norm.pdf(eps) * (eps[1] - eps[0])
     value, _ = checks.both(bound_given_y, params, x=x, y=y, eps=eps[:, None], prior=prior)
+    value = checks.array(value, (4001,), "the bound")
     mu, logvar = class_mlp(params["q(z|x,y)"], x[:1], y=y[:1])[0][0]
     q = norm(mu, np.sqrt(np.exp(logvar)))
     z = np.linspace(mu - 8 * q.std(), mu + 8 * q.std(), 4001)
@@ -290,7 +291,7 @@ def test_one_hot(unlabelled_bound):
     import numpy as np
     L_xy = np.random.default_rng(1).standard_normal((3, 3))
     value, _ = checks.both(unlabelled_bound, np.where(np.eye(3), 0.0, -700.0), L_xy)
-    assert np.shape(value) == (3,), "the bound: one number for each image, shape (N,)"
+    value = checks.array(value, (3,), "the bound, one number for each image,")
     assert checks.close(value, np.diag(L_xy)), "the bound: where q(y|x) is sure of a class it is L(x,y) of that class"
 
 # %%
@@ -389,17 +390,18 @@ def test_two_means(objective, bound_given_y, unlabelled_bound):
     eps_u, eps_l = rng.standard_normal((12, 2)), rng.standard_normal((2, 2))
     value, _ = checks.both(objective, params, x_u=x[:4], x_l=x[4:], y_l=y_l, eps_u=eps_u, eps_l=eps_l, alpha=0.0,
                            prior=prior)
-    L_xy = [checks.both(bound_given_y, params, x=x[:4], y=np.full(4, y), eps=eps_u[y::3], prior=prior)[0] for y in range(3)]
+    def L(x, y, eps):
+        value, _ = checks.both(bound_given_y, params, x=x, y=y, eps=eps, prior=prior)
+        return checks.array(value, (len(x),), "your L(x,y)")
+    L_xy, L_l = [L(x[:4], np.full(4, y), eps_u[y::3]) for y in range(3)], L(x[4:], y_l, eps_l)
     L_x, _ = checks.both(unlabelled_bound, log_q_y(params["q(y|x)"], x[:4])[0], np.stack(L_xy, axis=1))
-    L_l, _ = checks.both(bound_given_y, params, x=x[4:], y=y_l, eps=eps_l, prior=prior)
-    assert np.shape(value) == (), "the objective: it must be one number"
+    value, L_x = checks.array(value, (), "the objective"), checks.array(L_x, (4,), "your L(x)")
     assert checks.close(value, L_x.mean() + L_l.mean()), \
         "the objective: for α = 0 it must be the mean of your L(x) plus the mean of your L(x,y)"
 
 # %%
 def test_gradients(objective):
     import checks
-    from unittest.mock import patch
     import numpy as np
     from microgmdgm import Model, models
     prior, rng = np.array([0.5, 0.3, 0.2]), np.random.default_rng(2)
@@ -413,7 +415,7 @@ def test_gradients(objective):
     def bound_given_y(params, *, x, y, eps, prior):
         return models.bound_given_y(model, params, x=x, y=y, eps=eps)
     parts = {"unlabelled_bound": stand_in, "bound_given_y": bound_given_y}
-    with patch.dict(objective.__globals__, parts):  # an error in yours has cost its points already
+    with checks.given(objective, **parts):  # an error in yours has cost its points already
         rows = checks.compared(objective, params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12],
                                eps_l=eps[12:], alpha=3.0, prior=prior)
     names = {f"params[{name}][{i}]" for name in params for i in range(len(params[name]))}
@@ -431,10 +433,12 @@ def test_alpha(objective):
     model = Model("m2", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
     x, eps = rng.integers(0, 2, (6, 5)).astype(float), rng.standard_normal((14, 2))
-    one, none = (checks.both(objective, params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12], eps_l=eps[12:],
-                           alpha=alpha, prior=prior)[0] for alpha in (1.0, 0.0))
+    def F(alpha):
+        value, _ = checks.both(objective, params, x_u=x[:4], x_l=x[4:], y_l=np.array([0, 2]), eps_u=eps[:12],
+                               eps_l=eps[12:], alpha=alpha, prior=prior)
+        return checks.array(value, (), "the objective")
     log_q, _ = log_q_y(params["q(y|x)"], x[4:])
-    assert checks.close(one - none, (log_q[0, 0] + log_q[1, 2]) / 2), \
+    assert checks.close(F(1.0) - F(0.0), (log_q[0, 0] + log_q[1, 2]) / 2), \
         "the label term: the objective must grow with α by the mean of log q(y|x) of the labels"
 
 # %% [raw]
@@ -531,20 +535,27 @@ for name, history in (("without labels", without_labels), ("ten labels a digit",
 
 # %%
 def test_collapse(without_labels):
+    import checks
     import numpy as np
+    without_labels = checks.array(without_labels, (None, 2), "without_labels")
     assert without_labels[-1, 0] > -27, "L(x): without labels, at the end, it must come above -27 nats"
     assert abs(without_labels[-1, 1]) < 0.5 * np.log(2), \
         "I(x;y): without labels, at the end, it must lie below ½ log 2: y has collapsed"
 
 # %%
 def test_labels(with_labels):
+    import checks
     import numpy as np
+    with_labels = checks.array(with_labels, (None, 2), "with_labels")
     assert with_labels[-1, 0] > -27, "L(x): with labels, at the end, it must come above -27 nats"
     assert 1.5 < with_labels[-1, 1] <= np.log(10), "I(x;y): with labels it must end between 1.5 and log 10 nats"
 
 # %%
 # HIDDEN
 def test_the_bound_hardly_shows_it(without_labels, with_labels):
+    import checks
+    without_labels = checks.array(without_labels, (None, 2), "without_labels")
+    with_labels = checks.array(with_labels, (None, 2), "with_labels")
     apart = abs(without_labels[-1, 0] - with_labels[-1, 0])
     assert apart < 2, f"L(x): the two runs must end less than 2 nats apart; yours are {apart:.1f} apart"
 

@@ -114,7 +114,7 @@ def test_zero(gaussian_kl):
     import numpy as np
     mu, logvar = np.random.default_rng(1).standard_normal((2, 3, 4))
     value, _ = checks.both(gaussian_kl, mu, logvar, mu, logvar)
-    assert np.shape(value) == (3,), "the KL: one number for each row, shape (P,)"
+    value = checks.array(value, (3,), "the KL, one number for each row,")
     assert checks.close(value, 0), "the KL: it must be 0 for equal Gaussians"
 
 # %%
@@ -131,16 +131,14 @@ def test_gradients(gaussian_kl):
 def test_integral(gaussian_kl):
     import checks
     import numpy as np
-    from scipy.integrate import quad
     from scipy.stats import norm
     mu, logvar, mu0, logvar0 = np.random.default_rng(3).standard_normal((4, 2, 3))
-    def integral(m, s, m0, s0):
-        q, p = norm(m, s), norm(m0, s0)
-        return quad(lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), m - 9 * s, m + 9 * s)[0]
-    sigma, sigma0 = np.sqrt(np.exp(logvar)), np.sqrt(np.exp(logvar0))
-    expected = [sum(integral(*each) for each in zip(*row)) for row in zip(mu, sigma, mu0, sigma0)]
-    found, _ = checks.both(gaussian_kl, mu, logvar, mu0, logvar0)
-    assert np.all(np.asarray(found) > 0), "the KL: it must be positive for different Gaussians"
+    (sigma, sigma0), step = np.sqrt(np.exp([logvar, logvar0])), 0.01
+    z = mu + sigma * np.arange(-9, 9, step)[:, None, None]
+    log_q, log_p = norm.logpdf(z, mu, sigma), norm.logpdf(z, mu0, sigma0)
+    expected = (np.exp(log_q) * (log_q - log_p) * sigma * step).sum(axis=(0, 2))
+    found = checks.array(checks.both(gaussian_kl, mu, logvar, mu0, logvar0)[0], (2,), "the KL")
+    assert np.all(found > 0), "the KL: it must be positive for different Gaussians"
     assert checks.close(found, expected), "the KL: it is not the integral of q (log q - log p), summed over dimensions"
 
 # %% [raw]
@@ -195,25 +193,23 @@ def kl_z(p_z_given_y, mu, logvar, *, y):
 # %%
 def test_own_class(kl_z):
     import checks
-    from unittest.mock import patch
     import numpy as np
     from microgmdgm.distributions import gaussian_kl
     means, logvars = np.random.default_rng(1).standard_normal((2, 3, 4))
     y = np.array([0, 2, 2, 1, 0])
-    with patch.dict(kl_z.__globals__, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
+    with checks.given(kl_z, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
         value, _ = checks.both(kl_z, [means, logvars], means[y], logvars[y], y=y)
-    assert np.shape(value) == (5,), "the KL to p(z|y): one number for each pair, shape (P,)"
+    value = checks.array(value, (5,), "the KL to p(z|y), one number for each pair,")
     assert checks.close(value, 0), "the KL to p(z|y): it must be 0 where q(z|x,y) is the Gaussian of the pair's class"
 
 # %%
 def test_gradients(kl_z):
     import checks
-    from unittest.mock import patch
     import numpy as np
     from microgmdgm.distributions import gaussian_kl
     rng = np.random.default_rng(2)
     prior, (mu, logvar) = list(rng.standard_normal((2, 4, 3))), rng.standard_normal((2, 6, 3))
-    with patch.dict(kl_z.__globals__, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
+    with checks.given(kl_z, gaussian_kl=gaussian_kl):  # an error in yours has cost its points already
         rows = checks.compared(kl_z, prior, mu, logvar, y=np.array([0, 2, 2, 1, 0, 0]))
     names = {"p_z_given_y[0]", "p_z_given_y[1]", "mu", "logvar"}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
@@ -226,10 +222,10 @@ def test_other_class(kl_z, gaussian_kl):
     import numpy as np
     rng = np.random.default_rng(3)
     (means, logvars), (mu, logvar), y = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 5, 4)), [0, 2, 2, 1, 0]
-    value, _ = checks.both(kl_z, [means, logvars], mu, logvar, y=np.array(y))
+    value = checks.array(checks.both(kl_z, [means, logvars], mu, logvar, y=np.array(y))[0], (5,), "the KL to p(z|y)")
     for n, k in enumerate(y):
         expected, _ = checks.both(gaussian_kl, mu[n:n + 1], logvar[n:n + 1], means[k:k + 1], logvars[k:k + 1])
-        assert checks.close(value[n], expected[0]), "the KL to p(z|y): of a pair it is your KL to its class's Gaussian"
+        assert checks.close(value[n], expected), "the KL to p(z|y): of a pair it is your KL to its class's Gaussian"
 
 # %% [raw]
 # # END TESTS
@@ -291,7 +287,6 @@ def bound_given_y(params, *, x, y, eps, prior):
 # %%
 def test_nothing_told(bound_given_y):
     import checks
-    from unittest.mock import patch
     import numpy as np
     from microgmdgm import Model
     def no_kl(p_z_given_y, mu, logvar, *, y):
@@ -300,18 +295,17 @@ def test_nothing_told(bound_given_y):
     model = Model("gm-dgm", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     params = model.layout.views(np.zeros(model.layout.size))
     eps = np.random.default_rng(1).standard_normal((4, 2))
-    with patch.dict(bound_given_y.__globals__, kl_z=no_kl):  # as it must be here; yours has its own tests
+    with checks.given(bound_given_y, kl_z=no_kl):  # as it must be here; yours has its own tests
         value, _ = checks.both(bound_given_y, params, x=np.eye(5)[:4], y=np.array([0, 1, 2, 0]), eps=eps, prior=prior)
-    assert np.shape(value) == (4,), "the bound: one number for each pair, shape (P,)"
+    value = checks.array(value, (4,), "the bound, one number for each pair,")
     assert checks.close(value, -5 * np.log(2) + np.log(prior)[[0, 1, 2, 0]]), \
         "the bound: where all weights are 0, all that is left is -5 log 2 of 5 pixels, and the class"
 
 # %%
 def test_gradients(bound_given_y):
     import checks
-    from unittest.mock import patch
     import numpy as np
-    from microgmdgm import Model, check_pullback, models
+    from microgmdgm import Model, models
     prior, rng = np.array([0.5, 0.3, 0.2]), np.random.default_rng(2)
     model = Model("gm-dgm", tuple(prior), X=5, Z=2, H=9, hidden_layers=1)
     def kl_z(p_z_given_y, mu, logvar, *, y):
@@ -323,7 +317,7 @@ def test_gradients(bound_given_y):
     params = model.layout.views(0.5 * rng.standard_normal(model.layout.size))
     params = {name: params[name] for name in ("q(z|x,y)", "p(z|y)", "p(x|z)")}
     x, y, eps = rng.integers(0, 2, (7, 5)).astype(float), rng.integers(0, 3, 7), rng.standard_normal((7, 2))
-    with patch.dict(bound_given_y.__globals__, kl_z=kl_z):  # an error in yours has cost its points already
+    with checks.given(bound_given_y, kl_z=kl_z):  # an error in yours has cost its points already
         rows = checks.compared(bound_given_y, params, x=x, y=y, eps=eps, prior=prior)
     names = {f"params[{name}][{i}]" for name in params for i in range(len(params[name]))}
     wrong = sorted(names - {row.name for row in rows} | {row.name for row in rows if not row.ok})
@@ -344,7 +338,7 @@ def test_three_terms(bound_given_y, kl_z):
     h, _ = class_mlp(params["q(z|x,y)"], x, y=y)
     z = h[:, :2] + np.sqrt(np.exp(h[:, 2:])) * eps
     log_p = bernoulli.logpmf(x, 1 / (1 + np.exp(-mlp(params["p(x|z)"], z)[0]))).sum(axis=1)
-    kl, _ = checks.both(kl_z, params["p(z|y)"], h[:, :2], h[:, 2:], y=y)
+    kl = checks.array(checks.both(kl_z, params["p(z|y)"], h[:, :2], h[:, 2:], y=y)[0], (7,), "your KL")
     value, _ = checks.both(bound_given_y, params, x=x, y=y, eps=eps, prior=prior)
     assert checks.close(value, log_p - kl + np.log(prior)[y]), "the bound: its three terms, with your KL, do not add up"
 
@@ -422,33 +416,40 @@ def accuracies(counts, slot_map, labelled_classes):
 
 # %%
 def test_counts(contingency):
+    import checks
     import numpy as np
-    counts = contingency(np.array([0, 0, 3, 0]), np.array([1, 1, 0, 0]), 4, 2)
+    counts = checks.answered(contingency, np.array([0, 0, 3, 0]), np.array([1, 1, 0, 0]), 4, 2)
+    counts = checks.array(counts, (2, 4), "the table of counts, a row a class, a column a slot,")
     assert np.array_equal(counts, [[1, 0, 0, 1], [2, 0, 0, 0]]), "the table of counts: a row a class, a column a slot"
 
 # %%
 def test_names(majority_map):
+    import checks
     import numpy as np
-    found = majority_map(np.array([[3, 1, 0], [0, 2, 5], [1, 1, 0]]))
+    found = checks.answered(majority_map, np.array([[3, 1, 0], [0, 2, 5], [1, 1, 0]]))
+    found = checks.array(found, (3,), "the names of the slots")
     assert np.array_equal(found, [0, 1, 1]), "the names of the slots: the most common class in each"
 
 # %%
 def test_accuracies(accuracies):
+    import checks
     import numpy as np
     counts = np.array([[8, 2, 0, 0], [1, 2, 3, 1], [0, 0, 0, 3]])
-    found = accuracies(counts, np.array([0, 1, 1, 2]), [0])
     expected = {"accuracy": 16 / 20, "accuracy_labelled_classes": 8 / 10, "accuracy_unlabelled_classes": 8 / 10}
+    found = checks.entries(checks.answered(accuracies, counts, np.array([0, 1, 1, 2]), [0]), expected, "accuracies")
     for name, value in expected.items():
         assert np.isclose(found[name], value), f"{name}: of 20 images in a table, {value} should be right"
-    uneven = accuracies(np.array([[9, 0], [0, 1], [1, 9]]), np.array([0, 1]), [2])
+    uneven = checks.answered(accuracies, np.array([[9, 0], [0, 1], [1, 9]]), np.array([0, 1]), [2])
+    uneven = checks.entries(uneven, expected, "accuracies")
     assert np.isclose(uneven["accuracy_unlabelled_classes"], 1), "accuracy_unlabelled_classes: classes 0 and 1"
     assert np.isclose(uneven["accuracy"], 0.5), "accuracy: a share of all images, however uneven the classes"
 
 # %%
 # HIDDEN
 def test_empty_slot(majority_map):
+    import checks
     import numpy as np
-    found = majority_map(np.array([[3, 0], [1, 0]]))
+    found = checks.array(checks.answered(majority_map, np.array([[3, 0], [1, 0]])), (2,), "the names of the slots")
     assert np.array_equal(found, [0, -1]), "the name of a slot without images"
 
 # %% [raw]
@@ -555,15 +556,19 @@ for name in by_test:
 # # BEGIN TESTS
 
 # %%
-def test_slots_found(log_q_test, prior):
+def test_slots_found(log_q_test, digits, prior):
+    import checks
     import numpy as np
     from microgmdgm.evaluation import monitor
+    log_q_test = checks.array(log_q_test, (len(digits.y_test), len(prior)), "log_q_test")
     figures = monitor(np.exp(log_q_test), prior)
     assert figures["mutual_information"] > 1.3 and figures["slots_used"] > len(prior) / 2, \
         f"q(y|x): {figures['slots_used']} slots in use, I(x;y) {figures['mutual_information']:.2f} nats: too few"
 
 # %%
 def test_never_labelled(by_test):
+    import checks
+    by_test = checks.entries(by_test, ("accuracy_unlabelled_classes", "accuracy_labelled_classes"), "by_test")
     found = by_test["accuracy_unlabelled_classes"]
     assert 0.6 < found <= 1, f"by_test: the never-labelled digits, of which {found:.0%} are right; 60 % must be"
     found = by_test["accuracy_labelled_classes"]
@@ -572,15 +577,17 @@ def test_never_labelled(by_test):
 # %%
 # HIDDEN
 def test_maps(by_test, by_train, log_q_train, log_q_test):
+    import checks
     import numpy as np
     from microgmdgm import data
     digits, names = data.load("digits"), {}
     for kind, log_q, classes in (("train", log_q_train, digits.y_train), ("test", log_q_test, digits.y_test)):
-        slots = log_q.argmax(axis=1)
+        slots = checks.array(log_q, (len(classes), None), f"log_q_{kind}").argmax(axis=1)
         names[kind] = [np.bincount(classes[slots == k]).argmax() if (slots == k).any() else -1
                        for k in range(log_q.shape[1])]
     for kind, found in (("train", by_train), ("test", by_test)):
-        right = (np.array(names[kind])[log_q_test.argmax(axis=1)] == digits.y_test).mean()
+        right = (np.array(names[kind])[np.argmax(log_q_test, axis=1)] == digits.y_test).mean()
+        found = checks.entries(found, ("accuracy",), f"by_{kind}")
         assert np.isclose(found["accuracy"], right), f"by_{kind}: slots named from the {kind} images, tests counted"
 
 # %% [raw]
