@@ -160,8 +160,9 @@ class Folder:
             if self.finished(job):
                 self._remove_checkpoints(job)
         self.metrics.sort(key=lambda m: (self.config["models"].index(m["model"]), m["seed"], m["epoch"]))
-        with whole(self.path / "metrics.jsonl") as file:
-            file.writelines((json.dumps(m) + "\n").encode() for m in self.metrics)
+        if (log := self.path / "metrics.jsonl").exists():
+            with whole(log) as file:
+                file.writelines((json.dumps(m) + "\n").encode() for m in self.metrics)
 
     def _checkpoint(self, job):
         return self.path / f"checkpoint-{job.name}.npz"
