@@ -134,8 +134,8 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 
 # The command, killed and gone on with.
 
-TABLE = [*QUICK, "--classifier-epochs", 8, "--model", "both", "--runs", 4, "--set", "minimum_epoch=5000"]
-KILLS = 6
+TABLE = [*QUICK, "--classifier-epochs", 8, "--model", "both", "--runs", 2, "--set", "minimum_epoch=5000"]
+KILLS = 4
 
 
 def outcome(out):

@@ -312,8 +312,8 @@ def test_importing_the_package_needs_numpy_alone():
 @needs_mnist
 def test_one_epoch_on_mnist(tmp_path):
     """All slots are kept: networks as small as this are too unsure under large maps for slots to be told apart."""
-    done = run("--epochs", 1, "--hidden-units", 64, "--z-dimensions", 10, "--quiet", "--set", "merge_from=0",
-               "--out", tmp_path / "out")
+    done = run("--epochs", 1, "--classifier-epochs", 3, "--hidden-units", 64, "--z-dimensions", 10, "--quiet",
+               "--set", "merge_from=0", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["dataset"] == "mnist" and summary["models"]["gm-dgm"]["runs"][0]["accuracy"] > 0.7

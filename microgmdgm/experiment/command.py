@@ -56,7 +56,8 @@ def new_folder(asked, data, job_of):
     xp = backend.gpu() if asked.gpu else np
     models = ["m2", "gm-dgm"] if asked.model == "both" else [asked.model]
     together = 1 if asked.gpu else min(asked.jobs or cpu_count(only_physical_cores=True), asked.runs * len(models))
-    job = job_of(asked, data, threads=1 if together > 1 or asked.dask else None)
+    threads = 1 if asked.dask else executors.blas_threads(together, data.x_train.shape[1])
+    job = job_of(asked, data, threads)
     replace(job, model=models[0], seeds=(asked.seed,)).prepare(data)  # what cannot run is refused here
     return Folder.create(
         asked.out or folder_name(data.name, asked.recipe),

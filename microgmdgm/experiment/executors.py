@@ -13,12 +13,21 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from contextlib import contextmanager
 
 import numpy as np
+from joblib import cpu_count
 
 from .. import __version__
 from ..training import Diverged
 from .job import advance
 
 ATTEMPTS = 3  # at an epoch, by processes that die one after the other
+WIDE = 200    # columns of x; with fewer, several BLAS threads wait for each other longer than they compute
+
+
+def blas_threads(together, columns):
+    """How many BLAS threads a run gets.  The runs that train together share the cores, one each.  A run that is alone
+    gets all cores but one, which draws the batches: threads of BLAS wait for the slowest by spinning, and where there
+    is none to spare the whole run waits for whatever else the machine does."""
+    return 1 if together > 1 or columns < WIDE else max(cpu_count(only_physical_cores=True) - 1, 1)
 
 
 class Here(Executor):
