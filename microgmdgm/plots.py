@@ -188,10 +188,12 @@ def walks(trained, x, title, columns=12):
 def latent(trained, x, classes, title, points=2000, names=None):
     """The means of z of some test points in two dimensions (t-SNE), marked by true class."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
     x, classes = x[:points], classes[:points]
     z = trained.encode(x)
     z = np.pad(z, ((0, 0), (0, max(2 - z.shape[1], 0))))  # t-SNE starts from two coordinates
-    place = TSNE(init="pca", perplexity=min(30, (len(z) - 1) / 3), random_state=0).fit_transform(z)
+    with threadpool_limits(1):  # several wait for each other by spinning: six times as long beside another program
+        place = TSNE(init="pca", perplexity=min(30, (len(z) - 1) / 3), random_state=0).fit_transform(z)
     figure = Figure(figsize=(7.2, 6.4), layout="constrained")
     axes = figure.subplots()
     for c in np.unique(classes):
