@@ -21,6 +21,13 @@ def test_a_table_by_name_has_classes_from_zero(monkeypatch):
     assert y.tolist() == [1, 0, 0, 1] and y_test.tolist() == [2, 1]
 
 
+def test_a_table_at_hand_is_read_instead(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    np.savez("letter.npz", x=np.arange(12).reshape(6, 2), y=list("BACABB"))
+    x, y, *_ = real_cases.load("letter")
+    assert x.tolist() == [[0, 1], [2, 3], [6, 7], [8, 9]] and x.dtype == float and y.tolist() == [1, 0, 0, 1]
+
+
 @pytest.mark.parametrize("error", [URLError("no route to host"), ValueError("No active dataset\nletter")])
 def test_without_a_network_one_line_says_so(monkeypatch, capsys, tmp_path, error):
     def fetch(*args, **options):
