@@ -46,7 +46,8 @@ class Recipe:
     first_beta: WEIGHT = 1.0        # multiplies `beta` during the first epochs
     merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to first_epochs; 0: never
     merge_above: SHARE = 0.2        # two slots merge if their c (slots.py) is above this,
-    merge_last: SHARE = 0.1         # or, after the last of these epochs, above this
+    merge_last: SHARE = 0.1         # or, after the last of these epochs, above this; in any case above
+    merge_known: SCALE = 0.0        # so many times the largest c of two known classes, which are two for sure
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
     gamma_end: WEIGHT = 0.0         # γ in the last epochs
@@ -134,8 +135,8 @@ FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, fir
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`recipe_for`), because classes are rarely as frequent as the prior says.  The learning rate rises at first, because
 # wide tables diverge otherwise.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, learning_rate=1e-3, rate_warm_up=100,
-                     minimum_epoch=12_000, noise=0.4, warm_start=False)
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, learning_rate=1e-3,
+                     rate_warm_up=100, minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 

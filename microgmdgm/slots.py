@@ -6,8 +6,9 @@ image reveal it: if they put the image into slots j and k as easily as twice int
     P_jk = mean over x of q(y=j|tx) q(y=k|t′x), made symmetric      c_jk = P_jk / √(P_jj P_kk)
 
 c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So the two slots of
-largest c become one, whose rows and columns of P are sums, and this repeats until c is small.  Two known classes never
-merge, and a new slot that is almost empty is dropped.  The slots that are left say how many classes there are and how
+largest c become one, whose rows and columns of P are sums, and this repeats until c is small: in tables, whose noise
+mixes some classes much and others little, twice the largest c of two known classes.  Two known classes never merge,
+and a new slot that is almost empty is dropped.  The slots that are left say how many classes there are and how
 frequent: p(y) becomes the root of each share of the examples, scaled to sum to 1.  That is half way to equal shares,
 because at that time some examples still lie in wrong slots, and p(y) should not keep them there.
 
@@ -71,10 +72,12 @@ def grouped(P, slots, known, threshold):
     return groups, merges, left
 
 
-def update(slots, P, *, known, least, threshold, epoch):
-    """Drop the new slots whose share is below `least`, and merge those that are one class.
+def update(slots, P, *, known, least, threshold, apart=0.0, epoch):
+    """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
+    threshold and above `apart` times the largest c of two known classes, which are two for sure.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
-    share = P.sum(axis=1)
+    share, certain = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1)
+    threshold = max(threshold, apart * certain.max(initial=0))
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
     prior = {slot: max(float(share[group].sum()), 1e-6) ** 0.5 for slot, group in groups.items()}
     total = sum(prior.values())

@@ -148,7 +148,7 @@ def methods(case, C, n_new, seed):
     }
     if C - n_new < 2:  # these two need at least two known classes
         del found["spreading"], found["self-training"]
-    if case in ("digits", "table", "satimage", "letter", "mnist"):  # six runs take long
+    if case in ("digits", "table", "satimage", "pendigits", "letter", "mnist"):  # six take long
         del found["sweep"]
     if wide:  # HDBSCAN compares every row with every other one
         del found["hdbscan"]

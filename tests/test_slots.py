@@ -20,9 +20,9 @@ def planted(rows, K, leak=0.1):
     return P / P.sum()
 
 
-def updated(rows, K, known, threshold=0.2, prior=None):
+def updated(rows, K, known, threshold=0.2, prior=None, **settings):
     groups, found = slots.update(Slots(prior or [1 / K] * K, []), planted(rows, K), known=known, least=0.1 / K, threshold=threshold,
-                                 epoch=8)
+                                 epoch=8, **settings)
     return [groups[k] for k in sorted(groups)], found
 
 
@@ -47,6 +47,14 @@ def test_known_classes_never_merge_but_take_in_new_slots():
     """Slots 0 and 1 are known and wholly confused; 2 is a part of 1."""
     groups, _ = updated({(0, 0): 50, (1, 1): 50, (0, 1): 100, (2, 2): 20, (1, 2): 20, (3, 3): 90}, 4, known=2)
     assert groups == [[0], [1, 2], [3]]
+
+
+def test_two_new_slots_as_close_as_two_known_classes_stay_apart():
+    """Two known classes have c = 0.3; two new slots 0.4, and two others 0.7."""
+    rows = {(0, 0): 50, (1, 1): 50, (0, 1): 30, (2, 2): 50, (3, 3): 50, (2, 3): 40, (4, 4): 50, (5, 5): 50, (4, 5): 70}
+    assert updated(rows, 6, known=2)[0] == [[0], [1], [2, 3], [4, 5]]
+    assert updated(rows, 6, known=2, apart=2)[0] == [[0], [1], [2], [3], [4, 5]]
+    assert updated(rows, 6, known=1, apart=2)[0] == updated(rows, 6, known=1)[0]  # nothing to compare with
 
 
 def test_a_known_slot_that_took_in_a_new_one_is_still_known():
