@@ -1,16 +1,19 @@
 """Runs in other processes give the bits of a run here."""
 
 import os
+import time
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 
 from microgmdgm import data, experiment, recipes
 from microgmdgm.experiment import executors
 from microgmdgm.training import Diverged
+from .conftest import needs_posix
 
 RECIPE = replace(recipes.FAST_SMALL, classifier_epochs=2, epochs=1, minimum_epoch=1500)
 
@@ -74,6 +77,24 @@ def test_a_pool_that_breaks_as_it_is_handed_a_run_loses_none(ours):
 def test_processes_that_always_die_end_it(monkeypatch):
     with pytest.raises(OSError, match="3 times a process died"):
         compute(partial(executors.processes, 1), source=Deadly("digits", "."))
+
+
+@needs_posix
+def test_a_pool_whose_process_dies_while_it_is_written_to_comes_to_its_end():
+    """Tasks larger than a pipe holds, to a process that sleeps and is killed."""
+    with pytest.raises(BrokenExecutor), executors.processes(1) as (pool, _):
+        asleep = pool.submit(time.sleep, 600)
+        for _ in range(3):
+            pool.submit(len, np.zeros(10**6))
+        while not asleep.running():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        manager = pool._executor_manager_thread
+        for process in pool._processes.values():
+            process.kill()
+        asleep.result()
+    manager.join(30)
+    assert not manager.is_alive()
 
 
 class Deadly(experiment.Source):

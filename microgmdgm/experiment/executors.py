@@ -10,7 +10,7 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from joblib import cpu_count
@@ -57,6 +57,8 @@ def processes(N):
     try:
         yield pool, N
     finally:
+        with suppress(AttributeError):  # older Pythons, as 3.11.2, would wait for ever to write to processes that died
+            pool._call_queue._reader.close()  # (CPython issue 94777)
         pool.shutdown(wait=False, cancel_futures=True)  # the epochs that are under way are finished, for nothing
 
 
