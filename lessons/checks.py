@@ -161,9 +161,8 @@ def answered(function, *arguments, **constants):
 
 def both(function, *arguments, **constants):
     """The value and the pullback that a function of an assignment returns.  Raises Wrong."""
-    found = answered(function, *arguments, **constants)
     name = getattr(function, "__name__", "the function")
-    value, pullback = value_and_pullback(found, name)
+    value, pullback = value_and_pullback(answered(function, *arguments, **constants), name)
     if isinstance(value, (tuple, list)) and any(callable(part) for part in value):
         raise Wrong(f"the value of {name} is itself a value with its pullback: [0] takes the first of the two.")
     return value, pullback

@@ -79,9 +79,16 @@ def test_processes_that_always_die_end_it(monkeypatch):
         compute(partial(executors.processes, 1), source=Deadly("digits", "."))
 
 
+def test_a_run_that_is_alone_leaves_a_core_to_the_batches(monkeypatch):
+    monkeypatch.setattr(executors, "cpu_count", lambda only_physical_cores: 8)
+    assert [executors.blas_threads(*run) for run in ((1, 784), (2, 784), (1, 64))] == [7, 1, 1]
+    monkeypatch.setattr(executors, "cpu_count", lambda only_physical_cores: 1)
+    assert executors.blas_threads(1, 784) == 1
+
+
 @needs_posix
 def test_a_pool_whose_process_dies_while_it_is_written_to_comes_to_its_end():
-    """Tasks larger than a pipe holds, to a process that sleeps and is killed."""
+    """Tasks larger than a pipe holds, to a process that sleeps and is killed.  Python 3.11.2 needs our help with it."""
     with pytest.raises(BrokenExecutor), executors.processes(1) as (pool, _):
         asleep = pool.submit(time.sleep, 600)
         for _ in range(3):

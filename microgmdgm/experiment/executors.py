@@ -7,10 +7,11 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import numpy as np
 from joblib import cpu_count
@@ -20,7 +21,7 @@ from ..training import Diverged
 from .job import advance
 
 ATTEMPTS = 3  # at an epoch, by processes that die one after the other
-WIDE = 200    # columns of x; with fewer, several BLAS threads wait for each other longer than they compute
+WIDE = 200    # columns of x from which several BLAS threads pay: with 64 two were slower than one, with 444 quicker
 
 
 def blas_threads(together, columns):
@@ -57,8 +58,8 @@ def processes(N):
     try:
         yield pool, N
     finally:
-        with suppress(AttributeError):  # older Pythons, as 3.11.2, would wait for ever to write to processes that died
-            pool._call_queue._reader.close()  # (CPython issue 94777)
+        if sys.version_info < (3, 11, 5):  # would wait for ever to write to a process that died: CPython issue 94777
+            pool._call_queue._reader.close()
         pool.shutdown(wait=False, cancel_futures=True)  # the epochs that are under way are finished, for nothing
 
 
