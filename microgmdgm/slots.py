@@ -9,8 +9,8 @@ c is about 1 for two halves of one class, and falls towards 0 for two classes as
 largest c become one, whose rows and columns of P are sums, and this repeats until c is small: in tables, whose noise
 mixes some classes much and others little, twice the largest c of two known classes.  Two known classes never merge,
 and a new slot that is almost empty is dropped.  The slots that are left say how many classes there are and how
-frequent: p(y) becomes the root of each share of the examples, scaled to sum to 1.  That is half way to equal shares,
-because at that time some examples still lie in wrong slots, and p(y) should not keep them there.
+frequent: p(y) becomes equal, as far as a factor of 1.25 from each slot's share of the examples allows, scaled to sum
+to 1.  Rare classes stay rare; but p(y) should not keep an example in a wrong slot, where some still are at that time.
 
 A slot that is gone keeps its place in θ but gets no probability; `Trained.of` leaves it out.
 """
@@ -23,6 +23,7 @@ from .backend import namespace
 
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P is measured on
+NEAR = 1.25     # p(y) is so many times a slot's share at most, and at least one part in so many
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit
 
@@ -79,9 +80,10 @@ def update(slots, P, *, known, least, threshold, apart=0.0, epoch):
     share, certain = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1)
     threshold = max(threshold, apart * certain.max(initial=0))
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
-    prior = {slot: max(float(share[group].sum()), 1e-6) ** 0.5 for slot, group in groups.items()}
-    total = sum(prior.values())
-    return groups, Slots([prior[k] / total if k in prior else GONE for k in range(len(P))],
+    shares = np.array([max(share[group].sum(), 1e-6) for group in groups.values()])
+    near = np.clip(shares.mean(), shares / NEAR, shares * NEAR)
+    prior = dict(zip(groups, (near / near.sum()).tolist()))
+    return groups, Slots([prior.get(k, GONE) for k in range(len(P))],
                          slots.merges + [[epoch, *merge] for merge in merges], left)
 
 

@@ -33,8 +33,14 @@ def test_two_slots_of_one_class_merge_and_others_stay():
     assert groups == [[0], [1], [2, 3], [4]] and found.alive == [0, 1, 2, 4]
     (epoch, slot, into, c), = found.merges
     assert (epoch, slot, into) == (8, 3, 2) and c == pytest.approx(15 / np.sqrt(40 * 30), rel=0.01)
-    root = np.sqrt([100, 100, 101.5, 101.5])
-    np.testing.assert_allclose(np.array(found.prior)[found.alive], root / root.sum(), rtol=2e-3)
+    np.testing.assert_allclose(np.array(found.prior)[found.alive], 1 / 4)  # shares within 1.25 of their mean
+
+
+def test_rare_classes_stay_rare_and_common_ones_common():
+    """Shares of .4, .27, .23 and .1, whose mean is .25."""
+    _, found = updated({(0, 0): 40, (1, 1): 27, (2, 2): 23, (3, 3): 10}, 4, known=2)
+    near = np.array([40 / 1.25, 25, 25, 10 * 1.25])
+    np.testing.assert_allclose(found.prior, near / near.sum(), rtol=2e-3)
 
 
 def test_a_class_in_three_slots_merges_by_sums():
