@@ -520,8 +520,8 @@ print(f"largest c of two known digits: {two_known.max():.2f}")
 # falling then. The known digits tell how much two classes are confused, for we know that they are two: 0.07 at most.
 #
 # Training goes on with the slots that are left. A merged one has the sum of the $q(y|x)$ of its parts; a free slot that
-# is almost empty is dropped; and $p(y)$ becomes equal, as far as a factor of 1.25 from each slot's share of the images
-# allows: a rare class stays rare, but images that still lie in a wrong slot are not kept there.
+# is almost empty is dropped; and $p(y)$ becomes each slot's share of the images, but evener: as near to equal shares as
+# four fifths of it, or five fourths, allow. Rare classes stay rare, and images are not kept in a wrong slot.
 #
 # ### A slot that two digits share
 #

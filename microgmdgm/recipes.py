@@ -48,6 +48,7 @@ class Recipe:
     merge_above: SHARE = 0.2        # two slots merge if their c (slots.py) is above this,
     merge_last: SHARE = 0.1         # or, after the last of these epochs, above this; in any case above
     merge_known: SCALE = 0.0        # so many times the largest c of two known classes, which are two for sure
+    even: PART = 0.8                # p(y) is then as even as it can be within this part of the slots' shares (slots.py)
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
     gamma_end: WEIGHT = 0.0         # γ in the last epochs
@@ -133,10 +134,11 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, clas
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, first_smoothness=0.125, smooth_from=5,
                      merge_last=0.125, minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
-# (`recipe_for`), because classes are rarely as frequent as the prior says.  The learning rate rises at first, because
+# (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
+# small slot that holds a part of a class grows into it, and merges next.  The learning rate rises at first, because
 # wide tables diverge otherwise.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, learning_rate=1e-3,
-                     rate_warm_up=100, minimum_epoch=12_000, noise=0.4, warm_start=False)
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, even=0.5,
+                     learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 

@@ -9,8 +9,8 @@ c is about 1 for two halves of one class, and falls towards 0 for two classes as
 largest c become one, whose rows and columns of P are sums, and this repeats until c is small: in tables, whose noise
 mixes some classes much and others little, twice the largest c of two known classes.  Two known classes never merge,
 and a new slot that is almost empty is dropped.  The slots that are left say how many classes there are and how
-frequent: p(y) becomes equal, as far as a factor of 1.25 from each slot's share of the examples allows, scaled to sum
-to 1.  Rare classes stay rare; but p(y) should not keep an example in a wrong slot, where some still are at that time.
+frequent: p(y) becomes each slot's share of the examples, but evener (`evened`).  Rare classes stay rare, and p(y) does
+not keep examples in a wrong slot, where some are at that time.
 
 A slot that is gone keeps its place in θ but gets no probability; `Trained.of` leaves it out.
 """
@@ -23,7 +23,6 @@ from .backend import namespace
 
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P is measured on
-NEAR = 1.25     # p(y) is so many times a slot's share at most, and at least one part in so many
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit
 
@@ -73,16 +72,22 @@ def grouped(P, slots, known, threshold):
     return groups, merges, left
 
 
-def update(slots, P, *, known, least, threshold, apart=0.0, epoch):
+def evened(share, even):
+    """p(y) of slots with these shares: the values from share · even to share / even that are nearest to equal shares,
+    scaled to sum to 1.     share (n,), even in (0, 1] -> (n,)"""
+    share = np.maximum(share, 1e-6)
+    near = np.clip(share.mean(), share * even, share / even)
+    return near / near.sum()
+
+
+def update(slots, P, *, known, least, threshold, apart=0.0, even=0.8, epoch):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
     threshold and above `apart` times the largest c of two known classes, which are two for sure.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     share, certain = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1)
     threshold = max(threshold, apart * certain.max(initial=0))
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
-    shares = np.array([max(share[group].sum(), 1e-6) for group in groups.values()])
-    near = np.clip(shares.mean(), shares / NEAR, shares * NEAR)
-    prior = dict(zip(groups, (near / near.sum()).tolist()))
+    prior = dict(zip(groups, evened(np.array([share[group].sum() for group in groups.values()]), even).tolist()))
     return groups, Slots([prior.get(k, GONE) for k in range(len(P))],
                          slots.merges + [[epoch, *merge] for merge in merges], left)
 

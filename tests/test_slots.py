@@ -41,6 +41,9 @@ def test_rare_classes_stay_rare_and_common_ones_common():
     _, found = updated({(0, 0): 40, (1, 1): 27, (2, 2): 23, (3, 3): 10}, 4, known=2)
     near = np.array([40 / 1.25, 25, 25, 10 * 1.25])
     np.testing.assert_allclose(found.prior, near / near.sum(), rtol=2e-3)
+    share = np.array([0.4, 0.27, 0.23, 0.1])
+    np.testing.assert_allclose(slots.evened(share, 1), share)
+    np.testing.assert_allclose(slots.evened(share, 0.01), 0.25)
 
 
 def test_a_class_in_three_slots_merges_by_sums():
