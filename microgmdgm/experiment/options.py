@@ -61,7 +61,8 @@ def parser():
     add("--labels-per-class", COUNT | "all", metavar="N", default=argparse.SUPPRESS,
         help="labels of each of them, or all (default: 100, or 10 on digits)")
     add("--extra-classes", SLOTS, metavar="N", default=argparse.SUPPRESS,
-        help="slots of y beyond the true number of classes (default: 5, or 0 where all classes are labelled)")
+        help="slots of y beyond the true number of classes; more find rarer ones (default: 5, or 0 where all classes "
+             "are labelled)")
     add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
     add("--likelihood", choices=("auto", "bernoulli", "gaussian"), default="auto",
         help="p(x|z); auto: by what your own data hold, bernoulli for images")

@@ -58,7 +58,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         Number of classes without any label.  "auto" finds it: training starts with ten slots for them and merges
         those that are parts of one class (`microgmdgm.slots`).
     extra_classes : int, default=0
-        Further slots for them, for training to start with; the fast recipe merges them as with "auto".
+        Further slots for them, for training to start with; the fast recipe merges them as with "auto".  More of them
+        find rarer classes: each slot should hold less of the data than the rarest class.
     prior : "uniform", "labels" or array of shape (n_slots,), default="uniform"
         p(y) over all slots, known classes first.  "uniform", as in the paper: 1/C for each known class, C the
         number of classes, and the rest shared equally by the other slots.  "labels": the same, but known classes
