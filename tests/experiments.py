@@ -43,7 +43,7 @@ class Part(Source):
 
 PARTS = {  # title of a row: what it leaves out
     "MNIST, 2,000 images": {"images": 2_000}, "MNIST, 8,000 images": {"images": 8_000},
-    "MNIST, never-labelled digits at 50 %": {"share": 0.5}, "MNIST, never-labelled digits at 25 %": {"share": 0.25},
+    "MNIST, never-labelled digits at 25 %": {"share": 0.25},
     "… at 25 %, 20 slots": {"share": 0.25}, "… at 25 %, 30 slots": {"share": 0.25}}
 FASHION = "--dataset fashion-mnist --labels-per-class 120"  # 2 % of a class
 USPS = "--dataset usps.npz --labels-per-class 20"
@@ -79,7 +79,6 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
     "others": {"seeds": 1, "rows": {
         "MNIST, 2,000 images": "--labels-per-class 50",
         "MNIST, 8,000 images": "--labels-per-class 50",
-        "MNIST, never-labelled digits at 50 %": "",
         "MNIST, never-labelled digits at 25 %": "",
         "… at 25 %, 20 slots": "--extra-classes 10",
         "… at 25 %, 30 slots": "--extra-classes 20",
