@@ -242,8 +242,8 @@ if not summary:
     print("No committed results here, as on Colab: README has the table.")
 
 # %% [markdown]
-# Here the two models differ at last, if by little: GM-DGM explains an image a nat better, and its samples of a class are
-# a little more often of that class. In accuracy they are equal (lesson 9).
+# Here the two models differ at last, if by little: GM-DGM explains an image 0.7 nats better, and its samples of a class
+# are a little more often of that class. In accuracy they are equal (lesson 9).
 #
 # ## Questions
 #
