@@ -80,12 +80,12 @@ def evened(share, even):
     return near / near.sum()
 
 
-def update(slots, P, *, known, least, threshold, apart=0.0, even=0.8, epoch):
+def update(slots, P, *, known, least, threshold, merge_known, even, epoch):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
-    threshold and above `apart` times the largest c of two known classes, which are two for sure.
+    threshold and above `merge_known` times the largest c of two known classes, which are two for sure.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     share, certain = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1)
-    threshold = max(threshold, apart * certain.max(initial=0))
+    threshold = max(threshold, merge_known * certain.max(initial=0))
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
     prior = dict(zip(groups, evened(np.array([share[group].sum() for group in groups.values()]), even).tolist()))
     return groups, Slots([prior.get(k, GONE) for k in range(len(P))],

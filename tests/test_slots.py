@@ -20,9 +20,9 @@ def planted(rows, K, leak=0.1):
     return P / P.sum()
 
 
-def updated(rows, K, known, threshold=0.2, prior=None, **settings):
+def updated(rows, K, known, threshold=0.2, prior=None, merge_known=0):
     groups, found = slots.update(Slots(prior or [1 / K] * K, []), planted(rows, K), known=known, least=0.1 / K, threshold=threshold,
-                                 epoch=8, **settings)
+                                 merge_known=merge_known, even=0.8, epoch=8)
     return [groups[k] for k in sorted(groups)], found
 
 
@@ -62,8 +62,8 @@ def test_two_new_slots_as_close_as_two_known_classes_stay_apart():
     """Two known classes have c = 0.3; two new slots 0.4, and two others 0.7."""
     rows = {(0, 0): 50, (1, 1): 50, (0, 1): 30, (2, 2): 50, (3, 3): 50, (2, 3): 40, (4, 4): 50, (5, 5): 50, (4, 5): 70}
     assert updated(rows, 6, known=2)[0] == [[0], [1], [2, 3], [4, 5]]
-    assert updated(rows, 6, known=2, apart=2)[0] == [[0], [1], [2], [3], [4, 5]]
-    assert updated(rows, 6, known=1, apart=2)[0] == updated(rows, 6, known=1)[0]  # nothing to compare with
+    assert updated(rows, 6, known=2, merge_known=2)[0] == [[0], [1], [2], [3], [4, 5]]
+    assert updated(rows, 6, known=1, merge_known=2)[0] == updated(rows, 6, known=1)[0]  # nothing to compare with
 
 
 def test_a_known_slot_that_took_in_a_new_one_is_still_known():
@@ -76,7 +76,7 @@ def test_an_empty_slot_is_dropped_and_an_empty_known_one_is_not():
     groups, found = updated({(2, 2): 100, (3, 3): 100}, 5, known=2)
     assert groups == [[0], [1], [2], [3]] and all(p > slots.GONE for p in found.prior[:4])
     assert found.prior[4] == pytest.approx(slots.GONE)
-    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), known=2, least=0.02, threshold=0.2,
+    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), known=2, least=0.02, threshold=0.2, merge_known=0, even=0.8,
                                 epoch=9)
     assert sorted(again) == found.alive == [0, 1, 2]  # what is gone does not come back
 
@@ -150,6 +150,12 @@ def test_one_setting_keeps_all_slots():
     state, (trained,) = fitted(replace(RECIPE, merge_from=0, minimum_epoch=1_000), [0])
     assert trained.model.K == 15 and state.slots[0].merges == []
     np.testing.assert_allclose(trained.model.prior, data.slot_prior(10, 5, 5))
+
+
+def test_the_recipe_says_how_even_p_y_becomes():
+    even = fitted(replace(RECIPE, minimum_epoch=1_000, even=0.01), [0])[1][0].model.prior
+    shares = fitted(replace(RECIPE, minimum_epoch=1_000, even=1.0), [0])[1][0].model.prior
+    assert max(even) < 1.001 * min(even) and max(shares) > 1.1 * min(shares)
 
 
 def test_runs_at_once_merge_each_for_itself():
