@@ -22,8 +22,8 @@ def dense(W, b, x, wrt="Wx"):
 
 @fused
 def where_positive(h, dh):
-    """dh where h > 0, and 0 where h is 0."""
-    return namespace(h).where(h > 0, dh, h)
+    """dh where h > 0, and 0 where h is 0: the sign of h, by which NumPy multiplies faster than it chooses."""
+    return dh * namespace(h).sign(h)
 
 
 def relu(a):

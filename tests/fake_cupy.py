@@ -24,7 +24,7 @@ except ImportError:
 
 KINDS = {"new": "arange full ones ones_like zeros zeros_like", "reduction": "argmax max mean sum", "take": "take", "copy":
          "broadcast_to concat reshape stack take_along_axis", "arithmetic":
-         "abs ceil clip cos exp floor log log1p maximum meshgrid sin sqrt tanh where"}
+         "abs ceil clip cos exp floor log log1p maximum meshgrid sign sin sqrt tanh where"}
 FUNCTIONS = {name: kind for kind, names in KINDS.items() for name in names.split()}
 OPERATORS = "add sub mul truediv floordiv mod pow matmul lt le gt ge eq ne and or xor rshift".split()
 
