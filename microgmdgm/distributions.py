@@ -1,8 +1,7 @@
 """Densities, entropies and divergences, each with its pullback.
 
-Everything stays in logs: a class probability is a log-softmax, a Bernoulli mean a logit, a
-variance its logarithm `logvar`.  Nothing is clipped and no small number is added inside a
-logarithm.  Sums run over the last axis, so a density has one value per example.
+Everything stays in logs: a class probability is a log-softmax, a Bernoulli mean a logit, a variance its logarithm
+`logvar`.  Nothing is clipped, no small number added in a logarithm.  Sums run over the last axis: a value per example.
 """
 
 import math

@@ -1,13 +1,14 @@
 """What the fast recipe adds to Eq. 2: q(y|x) should not change under small changes of x,
-and should use all classes as often as the prior says.
+and should use all classes about as often as the prior says.
 
     −γ [ c (½ CE(q(·|tx), q(·|t′x)) + ½ CE(q(·|t′x), q(·|tx)))      consistency
          + s CE(q(·|tx), q(·|tx + r))                               smoothness
-         + β KL(mean q(y|·) ‖ p(y)) ]                               balance
+         + β KL(q̄ ‖ p̃),  q̄ = mean q(y|·) ]                           balance
 
-with c = s = 1.  t and t′ are random maps of the image (`augmentation.affine`); r is the small change to
-which q(y|tx) is most sensitive, the virtual adversarial direction of Miyato et al. (2018).  In
-clustering: Hu et al. (2017), IMSAT.  The last term is the aggregate part of KL(q(y|x) ‖ p(y)) of Eq. 10.
+t and t′ are random maps of the image (`augmentation.affine`); r is the small change to which q(y|tx) is most
+sensitive, the virtual adversarial direction of Miyato et al. (2018).  In clustering: Hu et al. (2017), IMSAT.  With
+p(y) as p̃, balance is the aggregate part of KL(q(y|x) ‖ p(y)) of Eq. 10.  But nobody knows how frequent classes without
+labels are, so that p̃ is q̄ itself, kept `within` a factor of p(y).
 """
 
 from .backend import namespace
@@ -37,16 +38,24 @@ def consistency(log_q, log_q2):
     return 0.5 * there + 0.5 * back, pullback
 
 
-def balance(log_q, *, prior):
-    """KL(mean over rows of q ‖ p(y)), which is about (K−1)/2N from sampling alone.     (…,N,K) -> (…)"""
+def within(p, around, tolerance):
+    """p kept between around · tolerance and around / tolerance, scaled to sum to 1.     p, around (…,K) -> (…,K)"""
+    xp = namespace(p)
+    near = xp.clip(p, around * tolerance, around / tolerance)
+    return near / xp.sum(near, axis=-1, keepdims=True)
+
+
+def balance(log_q, *, prior, tolerance=1.0):
+    """KL(q̄ ‖ p̃), q̄ the mean over rows of q, p̃ = within(q̄, p(y), tolerance) and constant.     (…,N,K) -> (…)"""
     xp = namespace(log_q)
     largest = xp.max(log_q, axis=-2, keepdims=True)  # else the mean of a class that no row has rounds to 0
     log_mean = largest + xp.log(xp.mean(xp.exp(log_q - largest), axis=-2, keepdims=True))
-    log_ratio = log_mean - log_prior(prior, log_q)
+    mean = xp.exp(log_mean)
+    log_ratio = log_mean - xp.log(within(mean, xp.exp(log_prior(prior, log_q)), tolerance))
 
     def pullback(d):
         return d[..., None, None] * xp.exp(log_q) * (log_ratio + 1) / log_q.shape[-2]
-    return xp.sum(xp.exp(log_mean) * log_ratio, axis=(-2, -1)), pullback
+    return xp.sum(mean * log_ratio, axis=(-2, -1)), pullback
 
 
 def adversarial(layers, log_q, *, x, d, length):

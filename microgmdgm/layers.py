@@ -1,8 +1,7 @@
 """Layers as functions: each returns its value and its pullback.
 
-pullback(dvalue) takes the gradient of the objective with respect to the value and returns
-those with respect to the arguments, in their order.  There is no hidden state: a network may
-be called twice in a step, and a pullback dies with its activations.
+pullback(dvalue) takes the gradient of the objective with respect to the value and returns those with respect to the
+arguments, in their order.  Nothing is hidden: a network may be called twice in a step, each with its own activations.
 """
 
 from .backend import fused, namespace, numbers
@@ -10,8 +9,7 @@ from .backend import fused, namespace, numbers
 
 def dense(W, b, x, wrt="Wx"):
     """y = x W + b.     W (…,I,O), b (…,1,O), x (…,N,I) -> y (…,N,O)
-    wrt names what needs a gradient: "W" (with b), "x" or both.  The others get None, which saves
-    a third of the work when x is data."""
+    wrt names what needs a gradient: "W" (with b), "x" or both; the others get None, which saves a third of the work."""
     xp = namespace(W)
 
     def pullback(dy):
@@ -52,8 +50,7 @@ def rows(h, index):
 
 
 def pick(h, *, index):
-    """rows(h, index), differentiable.  Row n of dh sums the gradients of all rows picked from n,
-    computed as a product with a one-hot matrix."""
+    """rows(h, index), differentiable.  Row n of dh sums the gradients of all rows picked from n: a one-hot product."""
     def pullback(dpicked):
         return one_hot(index, h.shape[-2], dpicked).mT @ dpicked
     return rows(h, index), pullback
@@ -92,9 +89,8 @@ def mlp(layers, x, wrt="Wx"):
 
 def class_mlp(layers, x, *, y, example=None, wrt="Wx"):
     """The mlp of [x, one-hot y] for (example, class) pairs.     x (…,N,I), y (…,P) -> (…,P,O)
-    The first layer is split, [x, one-hot y] W = x Wx + Wy[y], so that x Wx is computed once per
-    example, not once per pair.     layers [Wx, Wy, b, W, b, …]; example (…,P) is the row
-    of x that a pair belongs to; omit it if x has one row per pair."""
+    The first layer is split, [x, one-hot y] W = x Wx + Wy[y], so that x Wx is computed once per example, not once per
+    pair.     layers [Wx, Wy, b, W, b, …]; example (…,P) is a pair's row of x; omit it if x has one row per pair."""
     Wx, Wy, b, *rest = layers
     hx, dense_pullback = dense(Wx, b, x, wrt)
     hy, y_pullback = pick(Wy, index=y)

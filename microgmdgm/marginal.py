@@ -1,11 +1,10 @@
 """Which (example, class) pairs stand for the sum over y of Eq. 10, and with what weight.
 
-The exact sum takes all K classes of each unlabelled example.  The sparse one takes the few most
-probable classes and one sample of the rest, with the weight (mass of the rest) / q(sample)
-(Liu et al., 2019, Rao-Blackwellized stochastic gradients).  If the rest has little mass, it is
-sampled only occasionally, with a correspondingly larger weight.  The expectation is the exact sum,
-in value and in gradient.  As q(y|x) sharpens, cost and variance fall.  While q(y|x) is flat, that
-variance keeps new slots from coming into use, so start with the exact sum.
+The exact sum takes all K classes of each unlabelled example.  The sparse one takes the few most probable classes and
+one sample of the rest, with the weight (mass of the rest) / q(sample) (Liu et al., 2019, Rao-Blackwellized stochastic
+gradients); a rest of little mass is sampled only now and then, with a larger weight.  The expectation is the exact sum,
+in value and in gradient.  As q(y|x) sharpens, cost and variance fall.  While q(y|x) is flat, that variance keeps new
+slots from coming into use, so start with the exact sum.
 """
 
 from dataclasses import dataclass, replace

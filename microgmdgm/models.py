@@ -3,9 +3,8 @@
     GM-DGM   p(x, y, z) = p(x|z) p(z|y) p(y)       q(y, z|x) = q(z|x, y) q(y|x)      Eq. 3
     M2       p(x, y, z) = p(x|y, z) p(z) p(y)      q(y, z|x) = q(z|x, y) q(y|x)      section 2.2
 
-with p(y) = Cat(π), p(z|y) = N(μ(y), σ²(y)) or p(z) = N(0, I), and p(x|·) Bernoulli or
-Gaussian.  To change the model, change this file: `objectives` knows only `log_q_y`,
-`bound_given_y` and `unlabelled_bound`, and what draws a sample.
+with p(y) = Cat(π), p(z|y) = N(μ(y), σ²(y)) or p(z) = N(0, I), and p(x|·) Bernoulli or Gaussian.  To change the model,
+change this file: `objectives` knows only `log_q_y`, `bound_given_y`, `unlabelled_bound`, and what draws a sample.
 """
 
 from dataclasses import dataclass
@@ -51,7 +50,6 @@ class Model:
     def layout(self):
         """Where each network's arrays lie in θ, and how they start (Glorot-normal)."""
         X, Z, H, K = self.X, self.Z, self.H, self.K
-
         hidden = [((H, H), glorot(H, H)), ((1, H), 0)] * (self.hidden_layers - 1)
         log_p_x_inputs = X if self.likelihood == "bernoulli" else 2 * X
 
@@ -201,8 +199,8 @@ def at(log_q, y):
 
 def unlabelled_bound(log_q, bound, *, y, example, weight):
     """Σ_x L(x) = Σ_x Σ_y q(y|x) [L(x,y) − log q(y|x)]      Eq. 9–10
-    log q (…,N,K); for each pair L(x,y), y, example, weight (…,P) -> (…).  All K pairs of
-    each example, with weight 1, give the exact sum; `marginal` also has sparser choices."""
+    log q (…,N,K); for each pair L(x,y), y, example, weight (…,P) -> (…).  All K pairs of each example, with weight 1,
+    give the exact sum; `marginal` also has sparser choices."""
     xp = namespace(log_q)
     log_q_x, pick_pullback = pick(log_q, index=example)
     log_q_pair, at_pullback = at(log_q_x, y)

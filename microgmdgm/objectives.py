@@ -5,9 +5,9 @@
     the whole model    L(x) + l L(x,y) + α log q(y|x) − γ […]                        Eq. 2, less what γ adds
     any                − ½ Σ λ θ², a Gaussian prior on the weights
 
-q(y|x) is computed once for all terms.  The rows of log q (…,M,K) are U unlabelled examples, L labelled
-ones and, where γ > 0, the unlabelled ones again under other maps.  A term takes log q to {name: (…)};
-its pullback takes {name: d} to the gradients of the other networks and of log q.
+q(y|x) is computed once for all terms.  The rows of log q (…,M,K) are U unlabelled examples, L labelled ones and, where
+γ > 0, the unlabelled ones again under other maps.  A term takes log q to {name: (…)}; its pullback takes {name: d} to
+the gradients of the other networks and of log q.
 """
 
 from functools import partial, reduce
@@ -86,12 +86,12 @@ def held(model, params, batch, *, choose, kl_weight, dreamt, **_):
     return terms, pullback
 
 
-def stability(model, batch, log_q):
+def stability(model, batch, log_q, *, tolerance=1.0):
     """Consistency under two maps, and balance, of the unlabelled examples."""
     xp, U = namespace(log_q), batch.t2x.shape[-2]
     log_q_t, log_q_t2 = log_q[..., :U, :], log_q[..., -U:, :]
     agree, agree_pullback = consistency(log_q_t, log_q_t2)
-    kl, kl_pullback = balance(xp.concat([log_q_t, log_q_t2], axis=-2), prior=model.prior)
+    kl, kl_pullback = balance(xp.concat([log_q_t, log_q_t2], axis=-2), prior=model.prior, tolerance=tolerance)
 
     def pullback(dterms):
         dq, dq2 = agree_pullback(dterms["consistency"])
@@ -115,12 +115,12 @@ def smoothness(params, batch, log_q, *, perturb):
     return {"smoothness": around}, pullback
 
 
-def of_log_q(model, params, batch, term, perturb):
+def of_log_q(model, params, batch, term, perturb, tolerance=1.0):
     """The term and, where the batch has what they need, `stability` and `smoothness`, on one pass of q(y|x).
     -> {name: (…)}; the pullback takes {name: d} to the gradient of params"""
     xp, terms, seen = namespace(batch.tx), [term], batch.tx
     if batch.t2x is not None:
-        terms.append(partial(stability, model, batch))
+        terms.append(partial(stability, model, batch, tolerance=tolerance))
         seen = xp.concat([batch.tx, batch.t2x], axis=-2)
     if batch.d is not None:
         terms.append(partial(smoothness, params, batch, perturb=perturb))
@@ -133,14 +133,14 @@ def of_log_q(model, params, batch, term, perturb):
     return {name: value for named in values for name, value in named.items()}, pullback
 
 
-def classifier(model, params, batch, *, perturb, **_):
+def classifier(model, params, batch, *, perturb, tolerance=1.0, **_):
     """The terms that train q(y|x) alone."""
-    return of_log_q(model, params, batch, partial(labels, batch), perturb)
+    return of_log_q(model, params, batch, partial(labels, batch), perturb, tolerance)
 
 
-def joint(model, params, batch, *, perturb, **bound):
+def joint(model, params, batch, *, perturb, tolerance=1.0, **bound):
     """The terms that train the whole model.     bound: choose and q_from_bound, as in `eq2`"""
-    return of_log_q(model, params, batch, partial(eq2, model, params, batch, **bound), perturb)
+    return of_log_q(model, params, batch, partial(eq2, model, params, batch, **bound), perturb, tolerance)
 
 
 def weighted_sum(terms, *, alpha, gamma, weights, labelled=1.0, dream=0.0):

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .backend import namespace
+from .invariance import within
 
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P is measured on
@@ -73,11 +74,9 @@ def grouped(P, slots, known, threshold):
 
 
 def evened(share, even):
-    """p(y) of slots with these shares: the values from share · even to share / even that are nearest to equal shares,
-    scaled to sum to 1.     share (n,), even in (0, 1] -> (n,)"""
-    share = np.maximum(share, 1e-6)
-    near = np.clip(share.mean(), share * even, share / even)
-    return near / near.sum()
+    """p(y) of slots with these shares: equal, as far as that is `within` a factor of them.
+    share (n,), even in (0, 1] -> (n,)"""
+    return within(np.full(len(share), share.mean()), np.maximum(share, 1e-6), even)
 
 
 def update(slots, P, *, known, least, threshold, merge_known, even, epoch):

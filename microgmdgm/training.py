@@ -179,7 +179,8 @@ def objective_of(objective, model, recipe, task, step, batch):
         return r, log_q
     if objective is objectives.held:
         return partial(objective, model, batch=batch, choose=choose, kl_weight=step.kl_weight, dreamt=recipe.dreamt)
-    return partial(objective, model, batch=batch, choose=choose, perturb=perturb, q_from_bound=recipe.q_from_bound)
+    return partial(objective, model, batch=batch, choose=choose, perturb=perturb, tolerance=step.tolerance,
+                   q_from_bound=recipe.q_from_bound)
 
 
 def check_finite(values, place):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from microgmdgm import distributions, layers, marginal, models, parameters
-from microgmdgm.invariance import balance
+from microgmdgm.invariance import balance, within
 from .conftest import MODELS, random_theta, small_model
 
 rng = np.random.default_rng(0)
@@ -221,6 +221,20 @@ def test_balance_is_zero_at_the_prior_and_has_its_value_elsewhere():
     assert np.isfinite(value) and np.isfinite(pullback(np.float32(1))).all()
     one_sided = np.log(np.tile([0.8, 0.1, 0.1], (4, 1)))
     np.testing.assert_allclose(balance(one_sided, prior=prior)[0], stats.entropy([0.8, 0.1, 0.1], prior))
+
+
+def test_balance_tolerates_what_is_within_a_factor_of_the_prior_and_draws_the_rest_to_its_edge():
+    prior, d = (0.5, 0.3, 0.2), np.ones(())
+    value, pullback = balance(np.log(np.tile([0.4, 0.35, 0.25], (4, 1))), prior=prior, tolerance=0.7)
+    assert abs(value) < 1e-12
+    np.testing.assert_allclose(distributions.log_softmax(np.log([[0.4, 0.35, 0.25]]))[1](pullback(d)[:1]), 0, atol=1e-12)  # no force
+    out = np.array([0.9, 0.07, 0.03])
+    edge = np.array([0.5 / 0.7, 0.3 * 0.7, 0.2 * 0.7])
+    np.testing.assert_allclose(within(out, np.array(prior), 0.7), edge / edge.sum())
+    value, pullback = balance(np.log(np.tile(out, (4, 1))), prior=prior, tolerance=0.7)
+    np.testing.assert_allclose(value, stats.entropy(out, edge / edge.sum()))
+    force = distributions.log_softmax(np.log(out)[None])[1](pullback(d)[:1])[0]
+    assert force[0] > 0 and force[1] < 0 and force[2] < 0  # the first has too much
 
 
 def test_flatten_is_the_inverse_of_views():
