@@ -181,7 +181,10 @@ plt.show()
 #   al. 2018.)
 # - **Balance**, weight $\beta$: $\bar q(y)$, the mean of $q(y|\cdot)$ over the minibatch, is near the prior $p(y)$.
 #   Without it the first two are content with few slots, and best of all with one. (The three together, for
-#   clustering: Hu et al. 2017, IMSAT.)
+#   clustering: Hu et al. 2017, IMSAT.) But nobody knows how frequent classes are that nobody labelled. So for larger
+#   images the recipe puts into the place of $p(y)$, from the third epoch on, $\bar q$ itself, kept between
+#   $0.7\,p(y)$ and $p(y)/0.7$ (`tolerance`): a slot in between is left alone. Else frequent labelled digits fill slots
+#   meant for new ones, and rare new digits share what is left.
 #
 # The classifier is first trained alone on these three terms and on the labels, which needs no decoder and is fast. Then
 # it is held while the other networks learn their bound, and to make samples of $p(z|y)$ that it reads as $y$ (`dream`),

@@ -132,7 +132,7 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, classifier_decay_from=0.6,
               unlabelled_batch=250, labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0,
               maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, tolerance=0.7, tolerant_from=2, merge_from=8,
-              merge_last=0.15, minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.5,
+              merge_last=0.11, minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.5,
               first_beta=2.0, held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True, labelled_share=True,
               joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
 # Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
