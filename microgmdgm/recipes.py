@@ -13,7 +13,6 @@ class Step:
     rate: float         # Adam's learning rate
     gamma: float        # the weight of invariance,
     weights: tuple      # and within it of consistency, smoothness and balance
-    tolerance: float    # the factor by which balance lets slots differ from p(y)
     maps: float         # the size of the random maps of images
     noise: float        # σ of the noise of tables
     sum_over_y: str     # exact or sparse
@@ -39,8 +38,8 @@ class Recipe:
     consistency: WEIGHT = 1.0       # c, the weight of consistency under two maps among the invariance terms
     smoothness: WEIGHT = 1.0        # s, the weight of the adversarial term among them
     beta: WEIGHT = 8.0              # β, the weight of balance among them
-    tolerance: PART = 1.0           # balance leaves slots alone from p(y) times this to p(y) over this,
-    tolerant_from: MORE_EPOCHS = 0  # but during so many first epochs it does not
+    tolerance: PART = 1.0           # balance leaves slots alone from p(y) times this to p(y) over this, in runs whose
+    tolerant_from: MORE_EPOCHS = 2  # new classes turn out to be rare after so many epochs (slots.py)
     first_epochs: MORE_EPOCHS = 0   # number of first epochs in which the factors first_… apply
     first_maps: SCALE = 1.0         # multiplies `maps` and `noise` during the first epochs
     maps_grow: FEW = 1              # number of epochs over which `maps` and `noise` grow to that size, in equal steps
@@ -106,7 +105,6 @@ class Recipe:
         return Step(joint, rate * min(1.0, (1 - progress) / max(1 - decay_from, 1e-9)),
                     0.0 if still else self._gamma(progress if joint else 0.0),
                     (self.consistency, smoothness * self.smoothness * (epoch >= self.smooth_from), beta * self.beta),
-                    self.tolerance if epoch >= self.tolerant_from else 1.0,
                     0.0 if still else size * self.maps, 0.0 if still else size * self.noise,
                     "exact" if 0 <= epoch - self.classifier_epochs < self.exact_epochs else self.sum_over_y,
                     min(1.0, (epoch - begin + share) / self.kl_warm_up) if joint and self.kl_warm_up else 1.0)
@@ -127,18 +125,19 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # that grow to full size, because the features that q(y|x) starts with would tell the maps apart and not the images; and
 # a strong balance, which fills slots, until those of one digit are merged.  Then: smaller maps and much smoothness,
 # which find the borders between digits; and half of the balance.
-# Where new classes are much rarer than others set tolerance to 0.7: else known ones fill the slots meant for them.  It
-# is not the default, because a known slot may then keep a part of another class.
+# Where new classes turn out to be much rarer than p(y) says, balance tolerates it: else frequent known ones fill slots
+# meant for new ones, and rare new ones share what is left.  Not elsewhere, where a known slot may take in a part of
+# another class.
 FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, classifier_decay_from=0.6,
               unlabelled_batch=250, labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0,
-              maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, tolerant_from=2, merge_from=8,
-              merge_last=0.15, minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.5,
+              maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, tolerance=0.7, merge_from=8, merge_last=0.15,
+              minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.5,
               first_beta=2.0, held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True, labelled_share=True,
               joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
 # Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
 # fewer epochs, because there is less to learn; and parts of a class that are mixed less, merged in the end.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, first_smoothness=0.125, smooth_from=5,
-                     merge_last=0.125, minimum_sd=0.0)
+                     merge_last=0.125, tolerance=1.0, minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
 # small slot that holds a part of a class grows into it, and merges next.  The learning rate rises at first, because

@@ -23,7 +23,8 @@ from .backend import namespace
 from .invariance import within
 
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
-ROWS = 6_000    # unlabelled examples that P is measured on
+ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is measured on
+RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit
 
@@ -31,15 +32,23 @@ NEVER = -60.0   # its logit
 @dataclass
 class Slots:
     """The slots of one run: π, p(y) of each, a list (K,); the merges as [epoch, slot, into slot, c]; and the largest c
-    of two slots that stayed apart: the smaller it is, the surer their number."""
+    of two slots that stayed apart: the smaller it is, the surer their number.  Balance leaves each slot alone `within`
+    a factor of π, the tolerance."""
     prior: list
     merges: list
     closest: float | None = None
+    tolerance: float = 1.0
 
     @property
     def alive(self):
         """The slots that are left."""
         return [k for k, p in enumerate(self.prior) if p > GONE]
+
+
+def rare(chosen, prior, known):
+    """Whether new classes are much rarer than p(y) says.  Balance holds the mean of q(y|x) near it, but not the number
+    of examples whose most probable slot is a new one.     chosen (N,), the slot of each; `known` classes first"""
+    return np.mean(chosen >= known) < RARE * sum(prior[known:])
 
 
 def confusability(log_q, log_q2):
@@ -87,8 +96,8 @@ def update(slots, P, *, known, least, threshold, merge_known, even, epoch):
     threshold = max(threshold, merge_known * certain.max(initial=0))
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
     prior = dict(zip(groups, evened(np.array([share[group].sum() for group in groups.values()]), even).tolist()))
-    return groups, Slots([prior.get(k, GONE) for k in range(len(P))],
-                         slots.merges + [[epoch, *merge] for merge in merges], left)
+    return groups, replace(slots, prior=[prior.get(k, GONE) for k in range(len(P))],
+                           merges=slots.merges + [[epoch, *merge] for merge in merges], closest=left)
 
 
 def averages(groups, K):

@@ -19,7 +19,7 @@ from .invariance import adversarial
 from .memory import keep_freed_memory
 from .models import Model, log_q_y
 from .parameters import Layout
-from .slots import LEAST, ROWS, Slots, averages, confusability, update
+from .slots import LEAST, ROWS, Slots, averages, confusability, rare, update
 from .trained import Trained
 
 
@@ -96,10 +96,11 @@ def run_epoch(state, model, recipe, task):
         warm_start(state.theta, model, task)
     if state.epoch == phase.begin:
         state.adam = Adam.like(theta)
+    tolerance = xp.asarray([[[each.tolerance]] for each in state.slots], dtype=theta.dtype)
     decay = phase.layout.kernels(theta) * (0.5 / task.x.shape[0]) if recipe.weight_prior else None
     steps, totals = schedule(recipe, task, state.epoch), {}
     for i, (step, batch) in enumerate(zip(steps, batches(state.rngs, model, recipe, task, steps))):
-        objective = objective_of(phase.objective, now, recipe, task, step, batch)
+        objective = objective_of(phase.objective, now, recipe, task, step, batch, tolerance)
         terms, pullback = objectives.value_and_pullback(objective, phase.layout, theta, decay=decay, weights={
             "alpha": recipe.alpha if batch.labels.shape[-1] else 0.0, "gamma": step.gamma, "weights": step.weights,
             "labelled": labelled_share(task) if recipe.labelled_share else 1.0, "dream": recipe.dream})
@@ -115,9 +116,20 @@ def run_epoch(state, model, recipe, task):
     means = dict(zip(totals, to_host(xp.stack([*totals.values()]) / len(steps))))
     check_finite(means["objective"], f"epoch {state.epoch + 1}")
     state.epoch += 1
+    if steps[0].gamma and recipe.tolerance < 1 and state.epoch == recipe.tolerant_from:
+        tolerate(state, model, recipe, task)
     if steps[0].gamma and 0 < recipe.merge_from <= state.epoch <= min(recipe.first_epochs, recipe.classifier_epochs):
         merge_slots(state, model, recipe, task)
     return means
+
+
+def tolerate(state, model, recipe, task):
+    """From now on let balance tolerate what rare new classes need, in the runs that have them."""
+    some = task.unlabelled[:, ::math.ceil(task.unlabelled.shape[1] / ROWS)]
+    for rows, slots, trained in zip(some, state.slots, state.trained(model, task)):
+        x = to_host(task.x[namespace(state.theta).asarray(rows)])
+        if rare(trained.predict(x), slots.prior, len(task.labelled_classes)):
+            slots.tolerance = recipe.tolerance
 
 
 def merge_slots(state, model, recipe, task):
@@ -169,8 +181,8 @@ def schedule(recipe, task, epoch):
     return steps if U else [replace(step, gamma=0.0) for step in steps]
 
 
-def objective_of(objective, model, recipe, task, step, batch):
-    """An objective on one batch: params -> terms and their pullback."""
+def objective_of(objective, model, recipe, task, step, batch, tolerance):
+    """An objective on one batch: params -> terms and their pullback.     tolerance (R,1,1), of balance"""
     choose = partial(marginal.pairs, sum_over_y=step.sum_over_y, u=batch.u, labels=batch.labels, eps=batch.eps,
                      top=recipe.top, samples=recipe.samples)
 
@@ -179,7 +191,7 @@ def objective_of(objective, model, recipe, task, step, batch):
         return r, log_q
     if objective is objectives.held:
         return partial(objective, model, batch=batch, choose=choose, kl_weight=step.kl_weight, dreamt=recipe.dreamt)
-    return partial(objective, model, batch=batch, choose=choose, perturb=perturb, tolerance=step.tolerance,
+    return partial(objective, model, batch=batch, choose=choose, perturb=perturb, tolerance=tolerance,
                    q_from_bound=recipe.q_from_bound)
 
 

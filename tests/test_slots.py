@@ -146,6 +146,27 @@ def test_training_merges_slots_and_leaves_them_out():
     assert np.mean(q.argmax(axis=1)[data.digits().y_test == 0] == 0) > 0.8  # a labelled class keeps its slot
 
 
+def test_new_classes_are_rare_if_few_examples_are_in_their_slots():
+    prior = [0.25, 0.25, 0.25, 0.25]  # two known classes, and two new slots
+    chosen = np.repeat([0, 1, 2, 3], [35, 30, 20, 15])
+    assert slots.rare(chosen, prior, 2) and not slots.rare(chosen, prior, 1)
+    assert not slots.rare(np.repeat([0, 1, 2, 3], [30, 30, 20, 20]), prior, 2)
+    assert not slots.rare(chosen, prior, 0) and not slots.rare(chosen, prior, 4)  # nothing known, or nothing new
+
+
+@pytest.mark.parametrize("share", [1, 0.2])
+def test_balance_tolerates_rare_new_classes_and_only_these(share, tmp_path):
+    """Two runs at once on all digits, or on those where four of five images of never-labelled digits are left out."""
+    digits, rng = data.digits(), np.random.default_rng(0)
+    kept = (digits.y_train < 5) | (rng.random(len(digits.y_train)) < share)
+    few = replace(digits, x_train=digits.x_train[kept], y_train=digits.y_train[kept])
+    recipe = replace(RECIPE, tolerance=0.7, classifier_epochs=3, merge_from=0, first_epochs=2, minimum_epoch=12_000)
+    model, task, rngs = training.prepare("gm-dgm", recipe, few, [0, 1], labelled_classes=(0, 1, 2, 3, 4),
+                                         labels_per_class=10, extra_classes=5, Z=5, H=100)
+    states = [[each.tolerance for each in state.slots] for state, _ in training.train(model, recipe, task, rngs)]
+    assert states == [[1, 1]] + 3 * [[1, 1] if share == 1 else [0.7, 0.7]]
+
+
 def test_one_setting_keeps_all_slots():
     state, (trained,) = fitted(replace(RECIPE, merge_from=0, minimum_epoch=1_000), [0])
     assert trained.model.K == 15 and state.slots[0].merges == []
