@@ -12,7 +12,7 @@ import numpy as np
 
 from . import marginal, objectives
 from .adam import Adam
-from .backend import namespace, to_host
+from .backend import constant, namespace, to_host
 from .batches import Task, batches, epoch_size
 from .data import slot_prior
 from .invariance import adversarial
@@ -96,7 +96,7 @@ def run_epoch(state, model, recipe, task):
         warm_start(state.theta, model, task)
     if state.epoch == phase.begin:
         state.adam = Adam.like(theta)
-    tolerance = xp.asarray([[[each.tolerance]] for each in state.slots], dtype=theta.dtype)
+    tolerance = constant(tuple(each.tolerance for each in state.slots), xp, theta.dtype)[:, None, None]
     decay = phase.layout.kernels(theta) * (0.5 / task.x.shape[0]) if recipe.weight_prior else None
     steps, totals = schedule(recipe, task, state.epoch), {}
     for i, (step, batch) in enumerate(zip(steps, batches(state.rngs, model, recipe, task, steps))):

@@ -316,6 +316,15 @@ def test_a_step_can_be_timed(stand_in):
     assert 0 < times["started"] <= times["done"]
 
 
+def test_rare_new_classes_are_told_there_too(cupy):
+    """After one short epoch all examples are in the slots of known classes."""
+    found = trainer("gm-dgm", FAST, (0, 1))
+    state = found.start()
+    training.run_epoch(state, found.model, FAST, found.task)
+    training.tolerate(state, found.model, FAST, found.task)
+    assert [slots.tolerance for slots in state.slots] == [0.7, 0.7]
+
+
 LAUNCHES = {"fast": (268, 386, 301), "fast, m2": (268, 361, 288), "paper": (276, 276, 352), "paper, m2": (263, 263, 338),
             "table": (249, 249, 308)}
 

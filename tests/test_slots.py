@@ -160,7 +160,7 @@ def test_balance_tolerates_rare_new_classes_and_only_these(share, tmp_path):
     digits, rng = data.digits(), np.random.default_rng(0)
     kept = (digits.y_train < 5) | (rng.random(len(digits.y_train)) < share)
     few = replace(digits, x_train=digits.x_train[kept], y_train=digits.y_train[kept])
-    recipe = replace(RECIPE, tolerance=0.7, classifier_epochs=3, merge_from=0, first_epochs=2, minimum_epoch=12_000)
+    recipe = replace(RECIPE, tolerance=0.7, classifier_epochs=3, merge_from=0)
     model, task, rngs = training.prepare("gm-dgm", recipe, few, [0, 1], labelled_classes=(0, 1, 2, 3, 4),
                                          labels_per_class=10, extra_classes=5, Z=5, H=100)
     states = [[each.tolerance for each in state.slots] for state, _ in training.train(model, recipe, task, rngs)]
