@@ -181,10 +181,11 @@ plt.show()
 #   al. 2018.)
 # - **Balance**, weight $\beta$: $\bar q(y)$, the mean of $q(y|\cdot)$ over the minibatch, is near the prior $p(y)$.
 #   Without it the first two are content with few slots, and best of all with one. (The three together, for
-#   clustering: Hu et al. 2017, IMSAT.) But nobody knows how frequent classes are that nobody labelled. So for larger
-#   images the recipe puts into the place of $p(y)$, from the third epoch on, $\bar q$ itself, kept between
-#   $0.7\,p(y)$ and $p(y)/0.7$ (`tolerance`): a slot in between is left alone. Else frequent labelled digits fill slots
-#   meant for new ones, and rare new digits share what is left.
+#   clustering: Hu et al. 2017, IMSAT.) But nobody knows how frequent classes are that nobody labelled. If they are
+#   rare, frequent labelled ones fill slots meant for them, and they share what is left. So the recipe for larger images
+#   looks once, after two epochs: if the images whose most probable slot is a new one are less than three quarters of
+#   what $p(y)$ says, it puts $\bar q$ itself into the place of $p(y)$, kept between $0.7\,p(y)$ and $p(y)/0.7$
+#   (`tolerance`). A slot in between is then left alone.
 #
 # The classifier is first trained alone on these three terms and on the labels, which needs no decoder and is fast. Then
 # it is held while the other networks learn their bound, and to make samples of $p(z|y)$ that it reads as $y$ (`dream`),

@@ -8,7 +8,7 @@ and should use all classes about as often as the prior says.
 t and t′ are random maps of the image (`augmentation.affine`); r is the small change to which q(y|tx) is most
 sensitive, the virtual adversarial direction of Miyato et al. (2018).  In clustering: Hu et al. (2017), IMSAT.  With
 p(y) as p̃, balance is the aggregate part of KL(q(y|x) ‖ p(y)) of Eq. 10.  But nobody knows how frequent classes without
-labels are, so that p̃ is q̄ itself, kept `within` a factor of p(y).
+labels are: where new ones turn out to be rare p̃ is q̄ itself, kept `within` a factor of p(y).
 """
 
 from .backend import namespace

@@ -12,6 +12,11 @@ and a new slot that is almost empty is dropped.  The slots that are left say how
 frequent: p(y) becomes each slot's share of the examples, but evener (`evened`).  Rare classes stay rare, and p(y) does
 not keep examples in a wrong slot, where some are at that time.
 
+Until then p(y) is a guess, and balance (`invariance`) holds q(y|x) to it.  Where new classes are much rarer than that,
+frequent known ones fill the new slots, and rare ones have to share.  It shows after two epochs, for an example that is
+pushed into a new slot seldom has it as its most probable one (`rare`): balance then tolerates slots that are within a
+factor of p(y).
+
 A slot that is gone keeps its place in θ but gets no probability; `Trained.of` leaves it out.
 """
 
