@@ -224,16 +224,19 @@ def test_balance_is_zero_at_the_prior_and_has_its_value_elsewhere():
 
 
 def test_balance_tolerates_what_is_within_a_factor_of_the_prior_and_draws_the_rest_to_its_edge():
-    prior, d = (0.5, 0.3, 0.2), np.ones(())
-    value, pullback = balance(np.log(np.tile([0.4, 0.35, 0.25], (4, 1))), prior=prior, tolerance=0.7)
-    assert abs(value) < 1e-12
-    np.testing.assert_allclose(distributions.log_softmax(np.log([[0.4, 0.35, 0.25]]))[1](pullback(d)[:1]), 0, atol=1e-12)  # no force
+    prior = (0.5, 0.3, 0.2)
+
+    def on_logits(q):
+        """The value where every row has q, and the gradient of one row's logits."""
+        value, pullback = balance(np.log(np.tile(q, (4, 1))), prior=prior, tolerance=0.7)
+        return value, distributions.log_softmax(np.log([q]))[1](pullback(np.ones(()))[:1])[0]
+    value, force = on_logits([0.4, 0.35, 0.25])
+    assert abs(value) < 1e-12 and np.abs(force).max() < 1e-12
     out = np.array([0.9, 0.07, 0.03])
     edge = np.array([0.5 / 0.7, 0.3 * 0.7, 0.2 * 0.7])
     np.testing.assert_allclose(within(out, np.array(prior), 0.7), edge / edge.sum())
-    value, pullback = balance(np.log(np.tile(out, (4, 1))), prior=prior, tolerance=0.7)
+    value, force = on_logits(out)
     np.testing.assert_allclose(value, stats.entropy(out, edge / edge.sum()))
-    force = distributions.log_softmax(np.log(out)[None])[1](pullback(d)[:1])[0]
     assert force[0] > 0 and force[1] < 0 and force[2] < 0  # the first has too much
 
 

@@ -155,7 +155,7 @@ def test_new_classes_are_rare_if_few_examples_are_in_their_slots():
 
 
 @pytest.mark.parametrize("share", [1, 0.2])
-def test_balance_tolerates_rare_new_classes_and_only_these(share, tmp_path):
+def test_balance_tolerates_rare_new_classes_and_only_these(share):
     """Two runs at once on all digits, or on those where four of five images of never-labelled digits are left out."""
     digits, rng = data.digits(), np.random.default_rng(0)
     kept = (digits.y_train < 5) | (rng.random(len(digits.y_train)) < share)
