@@ -48,8 +48,8 @@ class Recipe:
     first_beta: WEIGHT = 1.0        # multiplies `beta` during the first epochs
     merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to first_epochs; 0: never
     merge_above: SHARE = 0.2        # two slots merge if their c (slots.py) is above this,
-    merge_last: SHARE = 0.1         # or, after the last of these epochs, above this; in any case above
-    merge_known: SCALE = 0.0        # so many times the largest c of two known classes, which are two for sure
+    merge_last: SHARE = 0.1         # or, after the last of these epochs, above this; in any case clearly above the
+    merge_guide: SHARE = 0.4        # largest c of two known classes, if that is at most this
     even: PART = 0.8                # p(y) is then as even as it can be within this factor of the slots' shares
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
@@ -142,7 +142,7 @@ FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, fir
 # (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
 # small slot that holds a part of a class grows into it, and merges next.  The learning rate rises at first, because
 # wide tables diverge otherwise.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, even=0.5,
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_guide=1.0, even=0.5,
                      learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 

@@ -20,9 +20,9 @@ def planted(rows, K, leak=0.1):
     return P / P.sum()
 
 
-def updated(rows, K, known, threshold=0.2, prior=None, merge_known=0):
+def updated(rows, K, known, threshold=0.2, prior=None, guide=0.4):
     groups, found = slots.update(Slots(prior or [1 / K] * K, []), planted(rows, K), known=known, least=0.1 / K, threshold=threshold,
-                                 merge_known=merge_known, even=0.8, epoch=8)
+                                 guide=guide, even=0.8, epoch=8)
     return [groups[k] for k in sorted(groups)], found
 
 
@@ -61,14 +61,14 @@ def test_known_classes_never_merge_but_take_in_new_slots():
 def test_two_new_slots_as_close_as_two_known_classes_stay_apart():
     """Two known classes have c = 0.3; two new slots 0.4, and two others 0.7."""
     rows = {(0, 0): 50, (1, 1): 50, (0, 1): 30, (2, 2): 50, (3, 3): 50, (2, 3): 40, (4, 4): 50, (5, 5): 50, (4, 5): 70}
-    assert updated(rows, 6, known=2)[0] == [[0], [1], [2, 3], [4, 5]]
-    assert updated(rows, 6, known=2, merge_known=2)[0] == [[0], [1], [2], [3], [4, 5]]
-    assert updated(rows, 6, known=1, merge_known=2)[0] == updated(rows, 6, known=1)[0]  # nothing to compare with
+    assert updated(rows, 6, known=2)[0] == [[0], [1], [2], [3], [4, 5]]
+    assert updated(rows, 6, known=2, guide=0.2)[0] == [[0], [1], [2, 3], [4, 5]]  # 0.3 is too much to be a guide
+    assert updated(rows, 6, known=1)[0] == [[0, 1], [2, 3], [4, 5]]  # nothing to compare with
 
 
 def test_a_known_slot_that_took_in_a_new_one_is_still_known():
     """Once 2 is part of 0, what is left of it is as confused with 1; 0 and 1 are known."""
-    groups, _ = updated({(0, 0): 50, (1, 1): 50, (2, 2): 50, (0, 2): 50, (1, 2): 40, (0, 1): 30}, 3, known=2)
+    groups, _ = updated({(0, 0): 50, (1, 1): 50, (2, 2): 50, (0, 2): 50, (1, 2): 40, (0, 1): 30}, 3, known=2, guide=0)
     assert groups == [[0, 2], [1]]
 
 
@@ -76,7 +76,7 @@ def test_an_empty_slot_is_dropped_and_an_empty_known_one_is_not():
     groups, found = updated({(2, 2): 100, (3, 3): 100}, 5, known=2)
     assert groups == [[0], [1], [2], [3]] and all(p > slots.GONE for p in found.prior[:4])
     assert found.prior[4] == pytest.approx(slots.GONE)
-    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), known=2, least=0.02, threshold=0.2, merge_known=0, even=0.8,
+    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), known=2, least=0.02, threshold=0.2, guide=0.4, even=0.8,
                                 epoch=9)
     assert sorted(again) == found.alive == [0, 1, 2]  # what is gone does not come back
 
