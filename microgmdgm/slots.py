@@ -6,11 +6,12 @@ image reveal it: if they put the image into slots j and k as easily as twice int
     P_jk = mean over x of q(y=j|tx) q(y=k|t′x), made symmetric      c_jk = P_jk / √(P_jj P_kk)
 
 c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So the two slots of
-largest c become one, whose rows and columns of P are sums, and this repeats until c is small.  How small depends on the
-data: two known classes are two for sure, so that c has to be twice the largest of theirs.  Two known classes never
-merge, and a new slot that is almost empty is dropped.  The slots that are left say how many classes there are and how
-frequent: p(y) becomes each slot's share of the examples, but evener (`evened`).  Rare classes stay rare, and p(y) does
-not keep examples in a wrong slot, where some are at that time.
+largest c become one, whose rows and columns of P are sums, and this repeats until c is at a threshold.  That falls from
+epoch to epoch: the surest come first, and what is left is told apart the better for it.  It also depends on the data:
+two known classes are two for sure, and c has to be clearly above theirs.  They never merge, and a new slot that is
+almost empty is dropped.  The slots that are left say how many classes there are and how frequent: p(y) becomes each
+slot's share of the examples, but evener (`evened`).  Rare classes stay rare, and p(y) does not keep examples in a wrong
+slot, where some are at that time.
 
 Until then p(y) is a guess, and balance (`invariance`) holds q(y|x) to it.  Where new classes are much rarer than that,
 frequent known ones fill the new slots, and rare ones have to share.  It shows after two epochs, for an example that is
@@ -29,7 +30,6 @@ from .invariance import within
 
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is measured on
-CLEARLY = 2.0   # times the largest c of two known classes: more is one class
 RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit
@@ -94,13 +94,13 @@ def evened(share, even):
     return within(np.full(len(share), share.mean()), np.maximum(share, 1e-6), even)
 
 
-def update(slots, P, *, known, least, threshold, guide, even, epoch):
+def update(slots, P, *, known, least, threshold, clearly, guide, even, epoch):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
-    threshold and CLEARLY above the largest c of two known classes, which is a guide if it is at most `guide`.
+    threshold and above `clearly` times the largest c of two known classes, if that is at most `guide`.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
     if two <= guide:
-        threshold = max(threshold, CLEARLY * two)
+        threshold = max(threshold, clearly * two)
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
     prior = dict(zip(groups, evened(np.array([share[group].sum() for group in groups.values()]), even).tolist()))
     return groups, replace(slots, prior=[prior.get(k, GONE) for k in range(len(P))],

@@ -140,11 +140,11 @@ def merge_slots(state, model, recipe, task):
     for batch in batches(state.rngs, model, recipe, task, steps):
         log_q, log_q2 = (log_q_y(layers, tx)[0] for tx in (batch.tx[:, :U], batch.t2x))
         P = P + confusability(log_q, log_q2) / len(steps)
-    threshold = recipe.merge_above if state.epoch < recipe.first_epochs else recipe.merge_last
     for r, P_r in enumerate(to_host(P)):
-        groups, state.slots[r] = update(state.slots[r], P_r, known=len(task.labelled_classes),
-                                        least=LEAST * np.min(model.prior), threshold=threshold,
-                                        guide=recipe.merge_guide, even=recipe.even, epoch=state.epoch)
+        groups, state.slots[r] = update(
+            state.slots[r], P_r, known=len(task.labelled_classes), least=LEAST * np.min(model.prior),
+            threshold=recipe.merge_threshold(state.epoch), clearly=recipe.merge_clearly, guide=recipe.merge_guide,
+            even=recipe.even, epoch=state.epoch)
         mean, more = map(namespace(state.theta).asarray, averages(groups, model.K))
         for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):
             *_, W, b = phase.layout.views(flat)["q(y|x)"]
