@@ -145,14 +145,13 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, clas
 # Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
 # fewer epochs, because there is less to learn; and parts of a class that are mixed less, merged in the end.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, first_smoothness=0.125, smooth_from=5,
-                     merge_last=0.125, tolerance=1.0, minimum_sd=0.0)
+                     merge_from=8, merge_above=0.2, merge_last=0.125, merge_clearly=0.0, tolerance=1.0, minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
 # small slot that holds a part of a class grows into it, and merges next.  The learning rate rises at first, because
 # wide tables diverge otherwise.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_from=8, merge_above=0.2, merge_last=0.2,
-                     merge_clearly=2.0, merge_guide=1.0, even=0.5, learning_rate=1e-3, rate_warm_up=100,
-                     minimum_epoch=12_000, noise=0.4, warm_start=False)
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_clearly=2.0, merge_guide=1.0,
+                     even=0.5, learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 
