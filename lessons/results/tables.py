@@ -69,7 +69,7 @@ def facts():
     seconds = [run["seconds"] for run in runs]
     lowest = min(run["accuracy"] for run in runs)
     return (f"Command: `{found['command']}`; {len(runs)} runs in {found['seconds'] / 60:.0f} minutes on two cores "
-            f"({found['device']}, NumPy {found['versions']['numpy']}) that had other work, each on one: {min(seconds):.0f} to "
+            f"({found['device']}, NumPy {found['versions']['numpy']}), each on one: {min(seconds):.0f} to "
             f"{max(seconds):.0f} s a run. The lowest of the {len(runs)} runs has {100 * lowest:.1f} %.")
 
 
