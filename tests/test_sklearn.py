@@ -236,8 +236,9 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
         recipes.FAST_TABLE, epochs=1, classifier_epochs=1, merge_from=0)
     assert recipes.recipe_for("fast", None, 5, slots=15).beta == 7.5
-    for extra, large in ((5, recipes.FAST), (1, recipes.FAST), (0, replace(recipes.FAST, merge_from=0))):
-        assert recipes.recipe_for("fast", (8, 8), extra, 15) == replace(recipes.FAST_SMALL, merge_from=large.merge_from)
+    for extra in (5, 1, 0):
+        small, large = (recipe if extra else replace(recipe, merge_from=0) for recipe in (recipes.FAST_SMALL, recipes.FAST))
+        assert recipes.recipe_for("fast", (8, 8), extra, 15) == small
         assert recipes.recipe_for("fast", (16, 12), extra, 15) == large
         model = SemiUnsupervisedClassifier(extra_classes=extra, image_shape=(28, 28))
         model.classes_ = np.arange(15)
