@@ -5,8 +5,12 @@
 writes NAME.json, in lessons/results/experiments if nothing else is said, with every run of every row as soon as it
 is finished, and prints the tables of all that are there; runs that a JSON holds already are not run again.  Regimes,
 splits and others are scored on the test set.  Ablation and schedules are not: they are on the last 10,000 training
-images, by which settings are chosen, and at half of the recipe's epochs.  Others takes usps.npz from this folder: x_train
-(7291,256), bytes, y_train, x_test (2007,256), y_test and image_shape (16, 16) of USPS, which has no mirror to name.
+images, by which settings are chosen, and at half of the recipe's epochs.  Others takes from this folder what has no
+mirror to name, each an .npz with x_train, y_train, x_test, y_test and image_shape, of bytes with light strokes: usps,
+7,291 and 2,007 images of 16×16; kannada, the test images of Kannada-MNIST (Prabhu, 2019), the first 8,000 of
+`numpy.random.default_rng(0).permutation(10000)` for training; dig, its 10,240 others, in the same way; kmnist8k, the
+test images of KMNIST in the same way; bangla, devanagari and telugu, 5,000, 2,500 and 2,500 training images of 32×32 of
+CMATERdb 3 and its test images, inverted.
 """
 
 import argparse
@@ -46,6 +50,8 @@ PARTS = {  # title of a row: what it leaves out
     "MNIST, never-labelled digits at 50 %": {"share": 0.5}, "… at 25 %": {"share": 0.25}, "… at 10 %": {"share": 0.1}}
 FASHION = "--dataset fashion-mnist --labels-per-class 120"  # 2 % of a class
 USPS = "--dataset usps.npz --labels-per-class 20"
+SCRIPTS = {"Kannada": "kannada", "Kannada, other writers": "dig", "Bangla": "bangla", "Devanagari": "devanagari",
+           "Telugu": "telugu", "Kuzushiji, old Japanese letters": "kmnist8k"}
 ALL = "0 1 2 3 4 5 6 7 8 9"
 HALF = "--dataset mnist-validation --classifier-epochs 15 --epochs 4 --set first_epochs=4"  # as version 0.2 had it
 SCHEDULES = {  # of maps and weights, beside the recipe's
@@ -84,7 +90,8 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
         "USPS": USPS,
         "USPS, unsupervised, 20 slots": f"{USPS} --labelled-classes --extra-classes 10",
         "Fashion-MNIST, labelled 0 1 2 3 4": f"{FASHION} --labelled-classes 0 1 2 3 4",
-        "Fashion-MNIST, unsupervised, 20 slots": f"{FASHION} --labelled-classes --extra-classes 10"}},
+        "Fashion-MNIST, unsupervised, 20 slots": f"{FASHION} --labelled-classes --extra-classes 10",
+        **{title: f"--dataset {name}.npz --labels-per-class 50" for title, name in SCRIPTS.items()}}},
     "ablation": {"seeds": 5, "rows": {
         "the recipe": HALF,
         "with all of its epochs": f"{HALF} first_epochs=8 --classifier-epochs 30 --epochs 8",
