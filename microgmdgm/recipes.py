@@ -49,7 +49,7 @@ class Recipe:
     merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to first_epochs; 0: never
     merge_above: SHARE = 0.2        # after the first of them two slots merge if their c (slots.py) is above this,
     merge_last: SHARE = 0.1         # after the last of them above this, and in any case above
-    merge_clearly: SCALE = 1.5      # so many times the largest c of two known classes, which are two for sure,
+    merge_known: SCALE = 1.5        # so many times the largest c of two known classes, which are two for sure,
     merge_guide: SHARE = 0.4        # if that is at most this: else it is no guide
     even: PART = 0.8                # p(y) is then as even as it can be within this factor of the slots' shares
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
@@ -132,7 +132,7 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # a strong balance, which fills slots, until those of one digit are merged.  Then: smaller maps and much smoothness,
 # which find the borders between digits; and half of the balance.
 # Parts of one class merge while the maps are large, the surest first: a known slot that has taken in a little of a new
-# class, or two slots that share one, are told apart once the others are pure.
+# class is told apart from it once the others are pure.
 # Where new classes turn out to be much rarer than p(y) says, balance tolerates it: else frequent known ones fill slots
 # meant for new ones, and rare new ones share what is left.  Not elsewhere, where a known slot may take in a part of
 # another class.
@@ -143,14 +143,15 @@ FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, clas
               first_smoothness=0.5, first_beta=2.0, held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True,
               labelled_share=True, joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
 # Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
-# fewer epochs, because there is less to learn; and parts of a class that are mixed less, merged in the end.
+# fewer epochs, because there is less to learn.  Slots merge later, and without a look at known classes; and in the end
+# parts of a class that are mixed less.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, first_smoothness=0.125, smooth_from=5,
-                     merge_from=8, merge_above=0.2, merge_last=0.125, merge_clearly=0.0, tolerance=1.0, minimum_sd=0.0)
+                     merge_from=8, merge_above=0.2, merge_last=0.125, merge_known=0.0, tolerance=1.0, minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
 # small slot that holds a part of a class grows into it, and merges next.  The learning rate rises at first, because
 # wide tables diverge otherwise.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_clearly=2.0, merge_guide=1.0,
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, merge_guide=1.0,
                      even=0.5, learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4, warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 

@@ -94,13 +94,13 @@ def evened(share, even):
     return within(np.full(len(share), share.mean()), np.maximum(share, 1e-6), even)
 
 
-def update(slots, P, *, known, least, threshold, clearly, guide, even, epoch):
+def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
-    threshold and above `clearly` times the largest c of two known classes, if that is at most `guide`.
+    threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
     if two <= guide:
-        threshold = max(threshold, clearly * two)
+        threshold = max(threshold, merge_known * two)
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
     prior = dict(zip(groups, evened(np.array([share[group].sum() for group in groups.values()]), even).tolist()))
     return groups, replace(slots, prior=[prior.get(k, GONE) for k in range(len(P))],

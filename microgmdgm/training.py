@@ -143,7 +143,7 @@ def merge_slots(state, model, recipe, task):
     for r, P_r in enumerate(to_host(P)):
         groups, state.slots[r] = update(
             state.slots[r], P_r, known=len(task.labelled_classes), least=LEAST * np.min(model.prior),
-            threshold=recipe.merge_threshold(state.epoch), clearly=recipe.merge_clearly, guide=recipe.merge_guide,
+            threshold=recipe.merge_threshold(state.epoch), merge_known=recipe.merge_known, guide=recipe.merge_guide,
             even=recipe.even, epoch=state.epoch)
         mean, more = map(namespace(state.theta).asarray, averages(groups, model.K))
         for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):

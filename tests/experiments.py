@@ -7,10 +7,9 @@ is finished, and prints the tables of all that are there; runs that a JSON holds
 splits and others are scored on the test set.  Ablation and schedules are not: they are on the last 10,000 training
 images, by which settings are chosen, and at half of the recipe's epochs.  Others takes from this folder what has no
 mirror to name, each an .npz with x_train, y_train, x_test, y_test and image_shape, of bytes with light strokes: usps,
-7,291 and 2,007 images of 16×16; kannada, the test images of Kannada-MNIST (Prabhu, 2019), the first 8,000 of
-`numpy.random.default_rng(0).permutation(10000)` for training; dig, its 10,240 others, in the same way; kmnist8k, the
-test images of KMNIST in the same way; bangla, devanagari and telugu, 5,000, 2,500 and 2,500 training images of 32×32 of
-CMATERdb 3 and its test images, inverted.
+7,291 and 2,007 images of 16×16; kannada, the test images of Kannada-MNIST (Prabhu, 2019), 8,000 of them at random for
+training; dig, its 10,240 of other writers, and kmnist8k, the test images of KMNIST, in the same way; bangla, devanagari
+and telugu, 5,000, 2,500 and 2,500 training images of 32×32 of CMATERdb 3 and its test images, inverted.
 """
 
 import argparse

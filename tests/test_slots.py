@@ -22,7 +22,7 @@ def planted(rows, K, leak=0.1):
 
 def updated(rows, K, known, threshold=0.2, prior=None, guide=0.4):
     groups, found = slots.update(Slots(prior or [1 / K] * K, []), planted(rows, K), known=known, least=0.1 / K, threshold=threshold,
-                                 clearly=2, guide=guide, even=0.8, epoch=8)
+                                 merge_known=2, guide=guide, even=0.8, epoch=8)
     return [groups[k] for k in sorted(groups)], found
 
 
@@ -76,7 +76,7 @@ def test_an_empty_slot_is_dropped_and_an_empty_known_one_is_not():
     groups, found = updated({(2, 2): 100, (3, 3): 100}, 5, known=2)
     assert groups == [[0], [1], [2], [3]] and all(p > slots.GONE for p in found.prior[:4])
     assert found.prior[4] == pytest.approx(slots.GONE)
-    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), known=2, least=0.02, threshold=0.2, clearly=2, guide=0.4, even=0.8,
+    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), known=2, least=0.02, threshold=0.2, merge_known=2, guide=0.4, even=0.8,
                                 epoch=9)
     assert sorted(again) == found.alive == [0, 1, 2]  # what is gone does not come back
 
@@ -172,7 +172,7 @@ def test_the_surest_slots_merge_first(monkeypatch):
     assert [recipes.FAST.merge_threshold(epoch) for epoch in (6, 8, 10)] == pytest.approx([0.5, np.sqrt(0.5 * 0.14), 0.14])
     asked, update = {}, training.update
     monkeypatch.setattr(training, "update", lambda slots, P, **more: (
-        asked.update({more["epoch"]: (more["threshold"], more["clearly"], more["guide"])}), update(slots, P, **more))[1])
+        asked.update({more["epoch"]: (more["threshold"], more["merge_known"], more["guide"])}), update(slots, P, **more))[1])
     state, _ = fitted(RECIPE, [0])
     assert asked == {6: pytest.approx((0.5, 1.5, 0.4)), 7: pytest.approx((0.14, 1.5, 0.4))}
     assert all(c > asked[epoch][0] for epoch, *_, c in state.slots[0].merges)
