@@ -16,7 +16,7 @@ from .backend import constant, namespace, to_host
 from .batches import Task, batches, epoch_size
 from .data import slot_prior
 from .invariance import adversarial
-from .memory import keep_freed_memory
+from .machine import OFTEN, drop_tiny, keep_freed_memory
 from .models import Model, log_q_y
 from .parameters import Layout
 from .slots import LEAST, ROWS, Slots, averages, confusability, rare, update
@@ -109,6 +109,9 @@ def run_epoch(state, model, recipe, task):
             gradient = xp.clip(gradient, -recipe.clip, recipe.clip)
         risen = min(1.0, (state.adam.t + 1) / recipe.rate_warm_up) if step.joint and recipe.rate_warm_up else 1.0
         state.adam.ascend(theta, gradient, risen * step.rate, phase.shares)
+        if state.adam.t % OFTEN == 0:
+            for flat in (theta, state.adam.m, state.adam.v):
+                drop_tiny(flat)
         for name, value in terms.items():
             totals[name] = totals.get(name, 0) + value
         if xp is np:

@@ -272,6 +272,26 @@ def test_a_diverging_run_stops_with_epoch_step_and_advice():
         list(training.train(model, recipe, task, rngs))
 
 
+def test_what_has_all_but_become_0_does():
+    """Of a unit that is never active, whose weights nothing moves: else it comes to lie below the normal numbers, which
+    are slow."""
+    recipe, rngs = replace(recipes.PAPER, epochs=2, weight_prior=False), [np.random.default_rng(0)]
+    task, model = tiny_task(rngs, recipe)
+    run = training.train(model, recipe, task, rngs)
+    state, _ = next(run)
+
+    def weights(flat):
+        W, b, W2, *_ = model.layout.views(flat)["q(y|x)"]
+        return W[..., 0], b[..., 0], W2[:, 0]
+    for flat, bias in ((state.theta, -1), (state.adam.m, 0), (state.adam.v, 0)):
+        for array, value in zip(weights(flat), (1e-36, bias, 1e-36)):
+            array[...] = value
+    next(run)
+    for flat in (state.theta, state.adam.m, state.adam.v):
+        into, _, out = weights(flat)
+        assert not into.any() and not out.any() and flat.any()
+
+
 def test_while_it_is_held_q_of_y_does_not_move_and_then_slowly():
     recipe = replace(recipes.FAST_SMALL, epochs=3, classifier_epochs=1, minimum_epoch=1000, held=0.67)
     rngs, thetas = [np.random.default_rng(0)], []

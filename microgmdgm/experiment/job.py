@@ -18,7 +18,7 @@ from ..backend import gpu, namespace, to_host
 from ..data import load
 from ..evaluation import evaluate
 from ..generative import measures, reader
-from ..memory import keep_freed_memory
+from ..machine import keep_freed_memory
 from ..models import log_q_y
 from ..recipes import Recipe
 from ..settings import COUNT, FEW, LAYERS, LIKELIHOOD, MODEL, ORDINAL, SEED, SIZE, SLOTS, SWITCH, enforce, named

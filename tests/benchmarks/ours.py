@@ -10,7 +10,7 @@ import numpy as np
 from microgmdgm import adam
 from microgmdgm.adam import Adam
 from microgmdgm.batches import Batch
-from microgmdgm.memory import keep_freed_memory
+from microgmdgm.machine import keep_freed_memory
 from microgmdgm.objectives import joint, value_and_pullback
 from .problem import choose
 
