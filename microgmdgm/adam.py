@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .backend import fused, namespace
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-BLOCK = 2**16  # elements; a block's temporaries then stay in the processor's cache
+BLOCK = 2**15  # elements; a block's temporaries then stay in the processor's cache
 
 
 @fused
