@@ -37,7 +37,7 @@ def load(path, settings):
         for rng, state in zip(rngs, found["generators"]):
             rng.bit_generator.state = state
         slots = [Slots([float(p) for p in each["prior"]], list(each["merges"]), each["closest"],
-                       float(each["tolerance"])) for each in found["slots"]]
+                       float(each["tolerance"]), list(each.get("splits", []))) for each in found["slots"]]
         state = State(theta, Adam(m, v, int(found["t"])), rngs, slots, int(found["epoch"]), float(found["seconds"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a checkpoint written by microgmdgm, or is damaged: {error}") from None

@@ -51,6 +51,7 @@ class Recipe:
     merge_last: SHARE = 0.1         # after the last of them above this, and in any case above
     merge_known: SCALE = 1.5        # so many times the largest c of two known classes, which are two for sure,
     merge_guide: SHARE = 0.4        # if that is at most this: else it is no guide
+    split_above: SCALE = 0.0        # after that a new slot is split if it holds so many times the median slot; 0: never
     even: PART = 0.8                # p(y) is then as even as it can be within this factor of the slots' shares
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
@@ -93,6 +94,11 @@ class Recipe:
     def total_epochs(self):
         return self.classifier_epochs + self.epochs
 
+    @property
+    def last_merge(self):
+        """The epoch after which slots merge for the last time."""
+        return min(self.first_epochs, self.classifier_epochs)
+
     def at(self, epoch, share=0.0):
         """The Step when `epoch` epochs and a share of the next one are done."""
         joint, first = epoch >= self.classifier_epochs, epoch < self.first_epochs
@@ -133,20 +139,23 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # which find the borders between digits; and half of the balance.
 # Parts of one class merge while the maps are large, the surest first: a known slot that has taken in a little of a new
 # class is told apart from it once the others are pure.
+# A slot that two classes share holds twice as many as another, and one that has a class and half of another 1.5 times:
+# only the first is split.
 # Where new classes turn out to be much rarer than p(y) says, balance tolerates it: else frequent known ones fill slots
 # meant for new ones, and rare new ones share what is left.  Not elsewhere, where a known slot may take in a part of
 # another class.
 FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, classifier_decay_from=0.6,
               unlabelled_batch=250, labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0,
               maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, tolerance=0.7, merge_from=6, merge_above=0.5,
-              merge_last=0.14, minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3,
+              merge_last=0.14, split_above=1.7, minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3,
               first_smoothness=0.5, first_beta=2.0, held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True,
               labelled_share=True, joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
 # Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
 # fewer epochs, because there is less to learn.  Slots merge later, and without a look at known classes; and in the end
 # parts of a class that are mixed less.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, first_smoothness=0.125, smooth_from=5,
-                     merge_from=8, merge_above=0.2, merge_last=0.125, merge_known=0.0, tolerance=1.0, minimum_sd=0.0)
+                     merge_from=8, merge_above=0.2, merge_last=0.125, merge_known=0.0, split_above=0.0, tolerance=1.0,
+                     minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
 # small slot that holds a part of a class grows into it, and merges next.  The learning rate rises at first, because

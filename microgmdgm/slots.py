@@ -18,10 +18,15 @@ frequent known ones fill the new slots, and rare ones have to share.  It shows a
 pushed into a new slot seldom has it as its most probable one (`rare`): balance then tolerates slots that are within a
 factor of p(y).
 
+The opposite failure is a slot that two classes share, which look alike under the largest maps, or were merged.  It
+shows in its share: a new slot that holds nearly twice as many examples as the usual one is `crowded`, p(y) saying that
+classes are about equally frequent.  Such a slot is split into the two `halves` that differ most, measured by what the
+maps change; q(y|x), under smaller maps from then on, finds the border between them.
+
 A slot that is gone keeps its place in θ but gets no probability; `Trained.of` leaves it out.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,17 +38,20 @@ ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is m
 RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit
+RIDGE = 0.1     # of the mean variance that maps cause: added to each, for stability
+SURE = 3.0      # standard deviation of the log-odds of the halves of a slot
 
 
 @dataclass
 class Slots:
     """The slots of one run: π, p(y) of each, a list (K,); the merges as [epoch, slot, into slot, c]; and the largest c
     of two slots that stayed apart: the smaller it is, the surer their number.  Balance leaves each slot alone `within`
-    a factor of π, the tolerance."""
+    a factor of π, the tolerance.  The splits are [epoch, slot, new slot, how many times the median slot it held]."""
     prior: list
     merges: list
     closest: float | None = None
     tolerance: float = 1.0
+    splits: list = field(default_factory=list)
 
     @property
     def alive(self):
@@ -116,15 +124,52 @@ def averages(groups, K):
     return mean, more
 
 
+def crowded(groups, P, known, above):
+    """The new slots that hold more than `above` times as many examples as the median slot.
+    groups {slot: [slots that became it]}, P (K,K), `known` classes first -> [(slot, how many times), …]"""
+    share = {slot: float(P[group].sum()) for slot, group in groups.items()}
+    usual = np.median([*share.values()])
+    return [(slot, share[slot] / usual) for slot in share if slot >= known and share[slot] > above * usual]
+
+
+def halves(h, h2):
+    """The two halves of a slot's examples: the clusters of 2-means, in the last hidden layer of q(y|x) under two maps,
+    where what the maps change has unit variance (as in Fisher's discriminant).     h(tx), h(t′x) (n,H) -> w (H,), b:
+    h w + b is the log-odds of the second half"""
+    h, h2 = h.astype(np.float64), h2.astype(np.float64)
+    noise = (h - h2).T @ (h - h2) / len(h)
+    variance, axes = np.linalg.eigh(noise + RIDGE * max(np.trace(noise), 1e-12) / len(noise) * np.eye(len(noise)))
+    whiten, middle = axes / np.sqrt(variance), (h + h2).mean(axis=0) / 2
+    z = ((h + h2) / 2 - middle) @ whiten
+    second = z @ np.linalg.svd(z, full_matrices=False)[2][0] > 0
+    if not second.any():  # all examples are alike
+        return np.zeros(len(noise)), 0.0
+    for _ in range(30):
+        one, two = z[~second].mean(axis=0), z[second].mean(axis=0)
+        second = z @ (two - one) > (two @ two - one @ one) / 2
+    odds = z @ (two - one) - (two @ two - one @ one) / 2
+    w = whiten @ (two - one) * SURE / odds.std()
+    return w, -middle @ w - (two @ two - one @ one) / 2 * SURE / odds.std()
+
+
+def split(slots, slot, new, times, epoch):
+    """The Slots when `slot` shares its examples, and p(y), with `new`, which was gone."""
+    half = slots.prior[slot] / 2
+    return replace(slots, prior=[half if k in (slot, new) else p for k, p in enumerate(slots.prior)],
+                   splits=[*slots.splits, [epoch, slot, new, times]])
+
+
 def in_words(trained):
-    """How many slots were merged, and how sure their number is."""
+    """How many slots were merged, how sure their number is, and whether one was split."""
     if not trained.merges:
         return ""
     K, least = trained.model.K, min(c for *_, c in trained.merges)
     close = trained.closest > least / 1.5
     return (f"{len(trained.merges)} slots were found to be parts of others, so that {K} are left. Random maps mix the "
             f"merged ones with c = {least:.2f} or more, and no two that are left with more than {trained.closest:.2f}"
-            + (": that is close, so that there may be fewer or more classes." if close else "."))
+            + (": that is close, so that there may be fewer or more classes." if close else ".")
+            + "".join(f" One slot held {times:.1f} times as many examples as the usual one and was split in two: two "
+                      "classes that look alike, unless one class is so frequent." for *_, times in trained.splits))
 
 
 def compact(model, theta, slots):

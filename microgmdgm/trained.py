@@ -19,7 +19,8 @@ ROWS = 1000  # examples at a time, so that memory stays bounded
 class Trained:
     """θ (P,) of a model, and how its X inputs lie in the data: x / white, and of its columns `pixels`.
     The first slots are the labelled classes, in order; the rest were found.
-    If slots were merged, `merges` says which and `closest` how sure their number is, as in `slots.Slots`.
+    If slots were merged or split, `merges` and `splits` say which and `closest` how sure their number is, as in
+    `slots.Slots`.
     θ may be on a GPU, which then computes; arguments and results are on the host."""
     model: Model
     theta: object
@@ -30,12 +31,14 @@ class Trained:
     image_shape: tuple | None = None
     merges: tuple = ()
     closest: float | None = None
+    splits: tuple = ()
 
     @classmethod
     def of(cls, model, theta, slots, task):
         """The model with θ (P,), trained on a Task, without the slots that are gone."""
         return cls(*compact(model, theta, slots), to_host(task.pixels), task.x.shape[1], task.white,
-                   task.labelled_classes, task.image_shape, tuple(map(tuple, slots.merges)), slots.closest)
+                   task.labelled_classes, task.image_shape, tuple(map(tuple, slots.merges)), slots.closest,
+                   tuple(map(tuple, slots.splits)))
 
     @property
     def params(self):
@@ -133,7 +136,7 @@ class Trained:
         """Write the model and other arrays as an .npz without pickle, completely or not at all."""
         settings = {"format": FORMAT, "model": asdict(self.model), "width": self.width, "white": self.white,
                     "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape,
-                    "merges": self.merges, "closest": self.closest}
+                    "merges": self.merges, "closest": self.closest, "splits": self.splits}
         write_npz(path, settings, theta=self.theta, pixels=self.pixels, **others)
 
 
@@ -154,7 +157,8 @@ def read(path):
         theta, pixels = arrays.pop("theta"), arrays.pop("pixels")
         width, white = settings.COUNT(found["width"]), settings.POSITIVE(found["white"])
         classes = tuple(map(settings.ORDINAL, found["labelled_classes"]))
-        merges, closest = tuple(map(tuple, found["merges"])), found["closest"]
+        merges, splits = (tuple(map(tuple, found.get(name, ()))) for name in ("merges", "splits"))
+        closest = found["closest"]
         shape = found["image_shape"] and settings.image_shape(found["image_shape"], width)
         if not (theta.dtype.kind == "f" and np.isfinite(theta).all() and pixels.dtype.kind in "iu"):
             raise ValueError("θ must hold finite numbers, and pixels whole ones")
@@ -165,4 +169,4 @@ def read(path):
             raise ValueError(f"pixels must be columns of {width}, and labelled classes at most {model.K}")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a model saved by microgmdgm, or is damaged: {error}") from None
-    return Trained(model, theta, pixels, width, white, classes, shape, merges, closest), arrays
+    return Trained(model, theta, pixels, width, white, classes, shape, merges, closest, splits), arrays

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .benchmarks import command, contenders, heat, problem, report, worker
+from .benchmarks import command, contenders, growth, heat, problem, report, worker
 from .benchmarks.ours import Ours
 from .benchmarks.worker import Failed, Worker
 
 RESULT = Path(__file__).parent.parent / "lessons" / "results" / "benchmark" / "benchmark.json"
+GROWTH = RESULT.with_name("growth.json")
 PEERS = [("exact", "ours-halves"), ("exact", "torch-tiled"), ("exact", "torch-shared"), ("exact", "jax"),
          ("sparse", "torch-pairs")]
 
@@ -150,4 +151,25 @@ def test_the_report_names_who_is_absent_and_draws_every_point():
     figure = report.curves(result)
     drawn = {tuple(line.get_xdata()) for axes in figure.axes for line in axes.lines if len(line.get_xdata()) == 4}
     assert drawn == {command.CLASSES, tuple(2 * U for U in command.EXAMPLES)}
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def test_growth_is_measured_at_each_size(tmp_path):
+    """A point a size; ten times as many rows take longer, and memory does not hold them."""
+    points = growth.measure({"rows": (1000, 10_000), "slots": (12,), "columns": (50,)}, tmp_path, str)
+    assert [(point["against"], point["at"]) for point in points] == [
+        ("rows", 1000), ("rows", 10_000), ("slots", 12), ("columns", 50)]
+    few, many, *_ = points
+    assert many["alone"] > 3 * few["alone"] and many["joint"] > 3 * few["joint"]
+    assert few["peak_mb"] is None or 0 < many["peak_mb"] - few["peak_mb"] < 60
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_figure_of_growth_has_every_point():
+    points = json.loads(GROWTH.read_text())["points"]
+    assert {(point["against"], point["at"]) for point in points} == {
+        (against, at) for against, values in growth.SIZES.items() for at in values}
+    figure = growth.figure_of(points)
+    drawn = [tuple(line.get_xdata()) for axes in figure.axes for line in axes.lines]
+    assert all(drawn.count(values) == 3 for values in growth.SIZES.values())
     figure.savefig(io.BytesIO(), format="png")

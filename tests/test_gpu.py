@@ -326,6 +326,24 @@ def test_rare_new_classes_are_told_there_too(cupy):
     assert [slots.tolerance for slots in state.slots] == [1, 0.7]
 
 
+def test_a_slot_is_split_there_too(cupy):
+    """As on the CPU, to rounding; the other run stays as it is."""
+    found, rng = trainer("gm-dgm", FAST, (0, 1)), np.random.default_rng(0)
+    images = rng.random((4, 2, 2, 150, found.model.X)).astype(np.float32)
+    thetas = []
+    for xp in (cupy, np):
+        state = found.start().moved(training.to_host).moved(xp.asarray)
+        state.slots[0].prior[3] = 0.0
+        found.model.layout.views(state.theta)["q(y|x)"][-1][0, :, 7] = 60
+        before = training.to_host(state.theta).copy()
+        training.split_slots(state, 0, training.Phase.at(found.model, FAST, 0), [(7, 2.0)],
+                             [tuple(map(xp.asarray, two)) for two in images])
+        thetas.append(training.to_host(state.theta))
+        assert state.slots[0].splits == [[0, 7, 3, 2.0]]
+        assert np.array_equal(thetas[-1][1], before[1]) and not np.array_equal(thetas[-1][0], before[0])
+    np.testing.assert_allclose(*thetas, rtol=1e-3, atol=1e-4)
+
+
 LAUNCHES = {"fast": (268, 386, 301), "fast, m2": (268, 361, 288), "paper": (276, 276, 352), "paper, m2": (263, 263, 338),
             "table": (249, 249, 308)}
 

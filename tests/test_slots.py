@@ -7,6 +7,7 @@ import pytest
 
 from microgmdgm import data, models, recipes, slots, training
 from microgmdgm.distributions import log_softmax
+from microgmdgm.evaluation import evaluate
 from microgmdgm.slots import Slots
 from .conftest import MODELS, random_theta, small_model
 
@@ -176,6 +177,96 @@ def test_the_surest_slots_merge_first(monkeypatch):
     state, _ = fitted(RECIPE, [0])
     assert asked == {6: pytest.approx((0.5, 1.5, 0.4)), 7: pytest.approx((0.14, 1.5, 0.4))}
     assert all(c > asked[epoch][0] for epoch, *_, c in state.slots[0].merges)
+
+
+def test_examples_that_are_all_alike_have_even_halves():
+    w, b = slots.halves(np.ones((5, 3), np.float32), np.ones((5, 3), np.float32))
+    assert not w.any() and b == 0
+
+
+def test_a_new_slot_that_holds_twice_the_usual_is_crowded():
+    P = planted({(0, 0): 40, (1, 1): 20, (2, 2): 20, (3, 3): 25, (4, 4): 15, (5, 5): 20}, 6)
+    groups = {0: [0], 1: [1], 2: [2], 3: [3, 4], 5: [5]}
+    (slot, times), = slots.crowded(groups, P, known=1, above=1.7)  # 0 holds as many, but is a known class
+    assert slot == 3 and times == pytest.approx(2.0)
+    assert [slot for slot, _ in slots.crowded(groups, P, known=0, above=1.7)] == [0, 3]
+    assert slots.crowded(groups, P, known=1, above=2.1) == []
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_halves_are_told_apart_by_what_maps_do_not_change(turned):
+    """Two classes differ a little in one direction; maps change all others much more."""
+    rng = np.random.default_rng(turned)
+    axes = np.linalg.qr(rng.standard_normal((20, 20)))[0] if turned else np.eye(20)
+    y, spread = rng.integers(0, 2, 600), np.r_[0.2, np.full(19, 3.0)]
+    centre = np.outer(2.0 * y, np.eye(20)[0]) + 0.1 * rng.standard_normal((600, 20))
+    h, h2 = ((5 + (centre + spread * rng.standard_normal((600, 20))) @ axes).astype(np.float32) for _ in range(2))
+    w, b = slots.halves(h, h2)
+    for part in (h, h2):
+        second = part @ w + b > 0
+        assert max(np.mean(second == y), np.mean(second != y)) > 0.98
+    assert np.std((h + h2) / 2 @ w + b) == pytest.approx(slots.SURE, rel=1e-3)
+
+
+def one_too_few(monkeypatch):
+    """Let the two new slots that are largest after epoch 7, two digits, be taken for one.  -> what is filled with them"""
+    update, taken = training.update, []
+
+    def worse(found, P, *, known, epoch, **more):
+        if epoch == 7:
+            big = sorted(range(known, len(P)), key=lambda k: -P[k, k])[:2]
+            P = P.copy()
+            P[np.ix_(big, big)] = np.sqrt(np.outer(np.diag(P)[big], np.diag(P)[big]))
+            taken.append(sorted(big))
+        return update(found, P, known=known, epoch=epoch, **more)
+    monkeypatch.setattr(training, "update", worse)
+    return taken
+
+
+def test_a_slot_of_two_classes_is_split(monkeypatch):
+    accuracies = []
+    for above in (0, 1.7):
+        with monkeypatch.context() as patch:
+            taken = one_too_few(patch)
+            state, (trained,) = fitted(replace(RECIPE, split_above=above), [0])
+        found = evaluate(trained.predict_proba(data.digits().x_test), data.digits().y_test, C=10,
+                         labelled_classes=(0, 1, 2, 3, 4), prior=trained.model.prior)
+        accuracies.append(found["accuracy"])
+        assert trained.splits == tuple(map(tuple, state.slots[0].splits))
+    (epoch, slot, new, times), = trained.splits
+    assert epoch == 7 and slot == taken[0][0] and new not in range(5) and 1.7 < times < 3
+    assert "was split in two: two classes that look alike" in slots.in_words(trained)
+    assert accuracies[1] > accuracies[0] + 0.06  # a digit more
+
+
+def test_a_run_that_splits_no_slot_is_as_it_was(monkeypatch):
+    """Two runs at once, of which the first has a slot split: the two halves share what it had."""
+    recipe, before = replace(RECIPE, split_above=1.0), {}
+    monkeypatch.setattr(training, "crowded", lambda groups, P, known, above: [] if before else [
+        (max((k for k in groups if k >= known), key=lambda k: P[k, k]), 2.0)])
+    split_slots = training.split_slots
+
+    def watched(state, r, phase, crowds, seen):
+        theta = state.theta.copy()
+        before.setdefault(r, (theta, state.slots[r].prior, seen))
+        split_slots(state, r, phase, crowds, seen)
+        layers = [[array[r] for array in phase.layout.views(flat[:, phase.part])["q(y|x)"]] for flat in (theta, state.theta)]
+        if not crowds:
+            assert np.array_equal(theta, state.theta)
+            return
+        (_, old, new, _), = state.slots[r].splits
+        tx = np.concatenate([tx[r] for tx, _ in seen])
+        q, q2 = (np.exp(models.log_q_y(each, tx)[0]) for each in layers)
+        others = [k for k in range(15) if k not in (old, new)]
+        assert q[:, new].max() < 1e-6 and np.abs(q2[:, old] + q2[:, new] - q[:, old]).mean() < 0.5 * q[:, old].mean()
+        assert 0.2 < q2[:, old].mean() / q[:, old].mean() < 0.8 and np.abs(q2 - q)[:, others].mean() < 0.01
+        assert state.slots[r].prior[old] == state.slots[r].prior[new] == before[r][1][old] / 2
+        for flat in (state.adam.m, state.adam.v):
+            *_, W, b = phase.layout.views(flat)["q(y|x)"]
+            assert np.array_equal(W[r][:, old], W[r][:, new]) and np.array_equal(b[r][:, old], b[r][:, new])
+    monkeypatch.setattr(training, "split_slots", watched)
+    state, _ = fitted(recipe, [0, 1])
+    assert sorted(before) == [0, 1] and len(state.slots[0].splits) == 1 and state.slots[1].splits == []
 
 
 def test_one_setting_keeps_all_slots():

@@ -124,7 +124,8 @@ class Trainer:
         return [({"seed": seed,
                   **self.evaluate(each.predict_proba(self.data.x_test), each.model.prior, q_train=q),
                   "signs": self.signs(r, q, each.model.prior),
-                  "merges": each.merges, "closest": each.closest, "bound": float(each.bound(self.data.x_test).mean()),
+                  "merges": each.merges, "splits": each.splits, "closest": each.closest,
+                  "bound": float(each.bound(self.data.x_test).mean()),
                   **measures(each, self.reader, self.data),
                   "seconds": round(state.seconds, 2)},
                  replace(each, theta=to_host(each.theta)))

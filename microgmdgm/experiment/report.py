@@ -122,7 +122,9 @@ def page(folder, images):
         parts += ["<h2>One class, one slot</h2>",
                   '<p class="soft">Slots that random maps of an image mix are parts of one class and become one. '
                   "c says how much they mix: 1 where no map tells them apart, 0 where none confuses them. The smaller "
-                  "the largest c of two that are left, the surer the number of classes.</p>", table(heads, rows)]
+                  "the largest c of two that are left, the surer the number of classes. A new slot that then holds "
+                  "almost twice as many examples as the median one is split: two classes may share it.</p>",
+                  table(heads, rows)]
     parts += ["<h2>Every run</h2>", table(*seed_rows(models)),
               '<p class="soft">Accuracies and NMI in percent; I(x;y) and the bound on log p(x) in nats; slots in use; '
               "seconds of training.</p>",

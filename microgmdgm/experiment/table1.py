@@ -101,11 +101,12 @@ def seed_rows(models):
 
 
 def merge_rows(models):
-    """What each run merged, and how sure it is.     -> heads, [cells, …]"""
+    """What each run merged and split, and how sure it is.     -> heads, [cells, …]"""
     rows = [[f"{TITLES[name]} {run['seed']}", f"{run['closest']:.2f}",
-             ", ".join(f"{slot} into {into} ({c:.2f})" for _, slot, into, c in run["merges"])]
+             ", ".join(f"{slot} into {into} ({c:.2f})" for _, slot, into, c in run["merges"]),
+             ", ".join(f"{slot}, with {new} ({times:.1f})" for _, slot, new, times in run.get("splits", ())) or "–"]
             for name, summary in models.items() for run in summary["runs"] if run["merges"]]
-    return ["run", "largest c left", "slots merged (c)"], rows
+    return ["run", "largest c left", "slots merged (c)", "slots split (times the median slot)"], rows
 
 
 def as_text(dataset, models):
