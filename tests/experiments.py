@@ -90,7 +90,9 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
         "USPS, unsupervised, 20 slots": f"{USPS} --labelled-classes --extra-classes 10",
         "Fashion-MNIST, labelled 0 1 2 3 4": f"{FASHION} --labelled-classes 0 1 2 3 4",
         "Fashion-MNIST, unsupervised, 20 slots": f"{FASHION} --labelled-classes --extra-classes 10",
-        **{title: f"--dataset {name}.npz --labels-per-class 50" for title, name in SCRIPTS.items()}}},
+        **{title: f"--dataset {name}.npz --labels-per-class 50" for title, name in SCRIPTS.items()},
+        "Bangla, labelled 3 4 5 6 7": "--dataset bangla.npz --labels-per-class 50 --labelled-classes 3 4 5 6 7",
+        "Telugu, labelled 5 6 7 8 9": "--dataset telugu.npz --labels-per-class 50 --labelled-classes 5 6 7 8 9"}},
     "ablation": {"seeds": 5, "rows": {
         "the recipe": HALF,
         "with all of its epochs": f"{HALF} first_epochs=8 --classifier-epochs 30 --epochs 8",

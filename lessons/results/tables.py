@@ -287,7 +287,8 @@ def growth():
             + f", and the process holds {a['peak_mb']:,} and {b['peak_mb']:,} MB")
     usual = ", ".join(f"{value:,} {name}" for name, value in found["usual"].items())
     return ("By the recipe for tables, on random bytes, where nothing else is said " + usual + ": "
-            + "; ".join(map(grown, growing.SIZES)) + f". `{found['command']}`, one thread ({found['device']}, NumPy "
+            + "; ".join(map(grown, growing.SIZES)) + ", the pages of the file that it has read among them"
+            f". `{found['command']}`, one thread, beside one other program ({found['device']}, NumPy "
             f"{found['numpy']}).")
 
 

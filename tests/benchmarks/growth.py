@@ -62,7 +62,7 @@ def measure(sizes, folder, say=print):
 def figure_of(points):
     """Seconds an epoch, and peak memory, against each size.     -> Figure"""
     figure = Figure(figsize=(10, 5.4), layout="constrained")
-    panels = figure.subplots(2, len(LABELS), sharex="col")
+    panels = figure.subplots(2, len(LABELS), sharex="col", sharey="row")
     for (time_panel, memory), (against, label) in zip(panels.T, LABELS.items()):
         found = [point for point in points if point["against"] == against]
         at = [point["at"] for point in found]
