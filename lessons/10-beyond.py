@@ -553,10 +553,11 @@ draw_path(*path_of(alone_second))
 #
 # What helps has to come before: less smoothness and strong balance while the slots find their digits, and more images
 # and labels than here. Or after: on larger images the package looks, once slots have merged, for a *free* slot that
-# holds nearly twice as many images as the usual one. Classes being about equally frequent, two of them share it, and it
-# is split: into the two clusters of its images in the last hidden layer of $q(y|x)$, where distances are measured by
-# what maps change (`slots.halves`). A slot that is split wrongly would be a class with two slots, and no $c$ would tell
-# it from two classes; so only the share decides. The package's report on data of one's own says where a known slot may have swallowed a new class.
+# holds nearly twice as many images as the usual one, while all others are about equally full. Two classes share it,
+# then, and it is split: into the two clusters of its images in the last hidden layer of $q(y|x)$, where distances are
+# measured by what maps change (`slots.halves`). A slot that is split wrongly would be a class with two slots, and no
+# $c$ would tell it from two classes; so only the share decides. The package's report on data of one's own says where a
+# known slot may have swallowed a new class.
 
 # %% [markdown]
 # ## 4. The sparse sum over y

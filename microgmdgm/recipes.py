@@ -51,7 +51,7 @@ class Recipe:
     merge_last: SHARE = 0.1         # after the last of them above this, and in any case above
     merge_known: SCALE = 1.5        # so many times the largest c of two known classes, which are two for sure,
     merge_guide: SHARE = 0.4        # if that is at most this: else it is no guide
-    split_above: SCALE = 0.0        # after that a new slot is split if it holds so many times the median slot; 0: never
+    split_above: SCALE = 0.0        # then a new slot that holds so many times the median slot is split; 0: none
     even: PART = 0.8                # p(y) is then as even as it can be within this factor of the slots' shares
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
     gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end

@@ -19,8 +19,8 @@ pushed into a new slot seldom has it as its most probable one (`rare`): balance 
 factor of p(y).
 
 The opposite failure is a slot that two classes share, which look alike under the largest maps, or were merged.  It
-shows in its share: a new slot that holds nearly twice as many examples as the usual one is `crowded`, p(y) saying that
-classes are about equally frequent.  Such a slot is split into the two `halves` that differ most, measured by what the
+shows in its share: a new slot that holds nearly twice as many examples as the usual one is `crowded` where all others
+hold about equally many.  Such a slot is split into the two `halves` that differ most, measured by what the
 maps change; q(y|x), under smaller maps from then on, finds the border between them.
 
 A slot that is gone keeps its place in θ but gets no probability; `Trained.of` leaves it out.
@@ -125,11 +125,14 @@ def averages(groups, K):
 
 
 def crowded(groups, P, known, above):
-    """The new slots that hold more than `above` times as many examples as the median slot.
+    """The new slots that hold more than `above` times as many examples as the median slot, if all others hold at most
+    √above times as many: else classes are not equally frequent, and there is no telling.
     groups {slot: [slots that became it]}, P (K,K), `known` classes first -> [(slot, how many times), …]"""
     share = {slot: float(P[group].sum()) for slot, group in groups.items()}
     usual = np.median([*share.values()])
-    return [(slot, share[slot] / usual) for slot in share if slot >= known and share[slot] > above * usual]
+    times = {slot: share[slot] / usual for slot in share}
+    full = [(slot, times.pop(slot)) for slot in share if slot >= known and times[slot] > above]
+    return full if max(times.values(), default=0) <= above**0.5 else []
 
 
 def halves(h, h2):
