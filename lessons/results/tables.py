@@ -83,7 +83,7 @@ def digits():
     runs = ", ".join(f"{100 * run['accuracy_one_to_one']:.1f} with {run['classes_found']} classes" for run in model["runs"])
     seconds = [run["seconds"] for run in model["runs"]]
     return (f"one to one {figures[0]}: {runs}; overall {figures[1]}, never-labelled classes {figures[2]}, "
-            f"{min(seconds):.0f} to {max(seconds):.0f} s a run, on cores that had other work.")
+            f"{min(seconds):.0f} to {max(seconds):.0f} s a run, each on one core of two.")
 
 
 def real_case(case):
