@@ -136,9 +136,9 @@ def crowded(groups, P, known, above):
 
 
 def halves(h, h2):
-    """The two halves of a slot's examples: the clusters of 2-means, in the last hidden layer of q(y|x) under two maps,
-    where what the maps change has unit variance (as in Fisher's discriminant).     h(tx), h(t′x) (n,H) -> w (H,), b:
-    h w + b is the log-odds of the second half"""
+    """The halves of a slot: 2-means clusters of its examples in the last hidden layer h of q(y|x), where what maps
+    change has unit variance, cov(h(tx) − h(t′x)) = I, as in Fisher's discriminant; log odds of the second = h w + b.
+    h(tx), h(t′x) (n,H) -> w (H,), b"""
     h, h2 = h.astype(np.float64), h2.astype(np.float64)
     noise = (h - h2).T @ (h - h2) / len(h)
     variance, axes = np.linalg.eigh(noise + RIDGE * max(np.trace(noise), 1e-12) / len(noise) * np.eye(len(noise)))
@@ -149,10 +149,11 @@ def halves(h, h2):
         return np.zeros(len(noise)), 0.0
     for _ in range(30):
         one, two = z[~second].mean(axis=0), z[second].mean(axis=0)
-        second = z @ (two - one) > (two @ two - one @ one) / 2
-    odds = z @ (two - one) - (two @ two - one @ one) / 2
-    w = whiten @ (two - one) * SURE / odds.std()
-    return w, -middle @ w - (two @ two - one @ one) / 2 * SURE / odds.std()
+        w, b = two - one, (one @ one - two @ two) / 2
+        second = z @ w + b > 0
+    scale = SURE / (z @ w).std()
+    w = whiten @ w * scale
+    return w, b * scale - middle @ w
 
 
 def split(slots, slot, new, times, epoch):

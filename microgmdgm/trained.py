@@ -157,8 +157,8 @@ def read(path):
         theta, pixels = arrays.pop("theta"), arrays.pop("pixels")
         width, white = settings.COUNT(found["width"]), settings.POSITIVE(found["white"])
         classes = tuple(map(settings.ORDINAL, found["labelled_classes"]))
-        merges, splits = (tuple(map(tuple, found.get(name, ()))) for name in ("merges", "splits"))
-        closest = found["closest"]
+        merges, closest = tuple(map(tuple, found["merges"])), found["closest"]
+        splits = tuple(map(tuple, found.get("splits", ())))  # files of version 0.3 and before have none
         shape = found["image_shape"] and settings.image_shape(found["image_shape"], width)
         if not (theta.dtype.kind == "f" and np.isfinite(theta).all() and pixels.dtype.kind in "iu"):
             raise ValueError("θ must hold finite numbers, and pixels whole ones")

@@ -212,7 +212,8 @@ def test_halves_are_told_apart_by_what_maps_do_not_change(turned):
 
 
 def one_too_few(monkeypatch):
-    """Let the two new slots that are largest after epoch 7, two digits, be taken for one.  -> what is filled with them"""
+    """Let the two new slots that are largest after epoch 7, two digits, be taken for one.
+    -> a list, to which training adds these two"""
     update, taken = training.update, []
 
     def worse(found, P, *, known, epoch, **more):
@@ -252,7 +253,7 @@ def test_a_run_that_splits_no_slot_is_as_it_was(monkeypatch):
 
     def watched(state, r, phase, crowds, seen):
         theta = state.theta.copy()
-        before.setdefault(r, (theta, state.slots[r].prior, seen))
+        before[r] = state.slots[r].prior
         split_slots(state, r, phase, crowds, seen)
         layers = [[array[r] for array in phase.layout.views(flat[:, phase.part])["q(y|x)"]] for flat in (theta, state.theta)]
         if not crowds:
@@ -264,7 +265,7 @@ def test_a_run_that_splits_no_slot_is_as_it_was(monkeypatch):
         others = [k for k in range(15) if k not in (old, new)]
         assert q[:, new].max() < 1e-6 and np.abs(q2[:, old] + q2[:, new] - q[:, old]).mean() < 0.5 * q[:, old].mean()
         assert 0.2 < q2[:, old].mean() / q[:, old].mean() < 0.8 and np.abs(q2 - q)[:, others].mean() < 0.01
-        assert state.slots[r].prior[old] == state.slots[r].prior[new] == before[r][1][old] / 2
+        assert state.slots[r].prior[old] == state.slots[r].prior[new] == before[r][old] / 2
         for flat in (state.adam.m, state.adam.v):
             *_, W, b = phase.layout.views(flat)["q(y|x)"]
             assert np.array_equal(W[r][:, old], W[r][:, new]) and np.array_equal(b[r][:, old], b[r][:, new])

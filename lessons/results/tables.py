@@ -71,7 +71,7 @@ def facts():
     lowest = min(run["accuracy"] for run in runs)
     return (f"Command: `{found['command']}` ({found['device']}, NumPy {found['versions']['numpy']}), each run on one core: "
             f"{min(seconds):.0f} to {max(seconds):.0f} s; the first ten of the {len(runs)} in 19 minutes on two cores, "
-            "seeds 5 to 9 later and beside other work. The lowest run has "
+            "seeds 5 to 9 by a second command and beside other work. The lowest run has "
             f"{100 * lowest:.1f} %.")
 
 
@@ -327,8 +327,8 @@ def peer_figure():
 TABLES = {README: {"table1": table1, "facts": facts, "own-data": own_data},
           RESULTS: {"table1-whole": table1_whole, "digits": digits, "real-cases": real_cases, "regimes": regimes,
                     "splits": splits, "others": others, "uses": what_for, "worth": worth, "ablation": ablation,
-                    "schedules": schedules, "paper-recipe": paper_recipe, "settings": settings, "benchmark": benchmark, "growth": growth,
-                    "peer": peer}}
+                    "schedules": schedules, "paper-recipe": paper_recipe, "settings": settings, "benchmark": benchmark,
+                    "growth": growth, "peer": peer}}
 
 
 def drawn(page):

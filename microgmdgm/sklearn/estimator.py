@@ -36,7 +36,6 @@ from .tables import Columns, View, refuse_text
 
 MINIMUM_SD = 1e-6  # of a column as the model sees it: less is rounding
 SAMPLES = 8        # of z, for the bound of score_samples
-MERGING = ("merges", "splits", "closest")  # what `Trained` says of its slots
 AUTO = 5           # new classes, and as many extra slots, if their number is to be found
 SMALL = 5_000      # rows: with fewer the networks are smaller
 FAMILIAR = 4_000   # rows of X, about, that say how familiar others are
@@ -245,7 +244,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.trained_, = fit(self.model, recipe, data, [rng], labelled_classes=range(len(self.known_classes_)),
                              labels_per_class=None, prior=prior, xp=xp, watch=watch, start=start, keep=keep, **sizes)
         self._name_slots(self.trained_.model.K)
-        self.merges_, self.splits_, self.closest_ = (getattr(self.trained_, name) for name in MERGING)
+        trained = self.trained_
+        self.merges_, self.splits_, self.closest_ = trained.merges, trained.splits, trained.closest
         self.n_iter_, self._n_features_out = len(self.history_), self.trained_.model.Z
 
     def predict_proba(self, X):
@@ -344,7 +344,7 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is a damaged estimator, or one of another version: {error}") from None
         self.trained_, self.recipe_, self.likelihood_ = trained, recipe, rest["likelihood"]
-        self.merges_, self.splits_, self.closest_ = (getattr(trained, name) for name in MERGING)
+        self.merges_, self.splits_, self.closest_ = trained.merges, trained.splits, trained.closest
         self.known_classes_, self.new_classes_ = np.split(self.classes_, [known])
         self.n_features_in_, self._n_features_out = trained.width, trained.model.Z
         if "feature_names" in extra:
