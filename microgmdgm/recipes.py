@@ -141,6 +141,8 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # class is told apart from it once the others are pure.
 # A slot that two classes share holds twice as many as another, and one that has a class and half of another 1.5 times:
 # only the first is split.
+# Where no class is labelled, smoothness waits until the maps have grown: q(y|x) begins flat, the smoothest that it can be,
+# and without labels smoothness may hold it there (`recipe_for`).
 # Where new classes turn out to be much rarer than p(y) says, balance tolerates it: else frequent known ones fill slots
 # meant for new ones, and rare new ones share what is left.  Not elsewhere, where a known slot may take in a part of
 # another class.
@@ -165,15 +167,17 @@ FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, 
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 
-def recipe_for(name, image_shape, extra_classes, slots):
+def recipe_for(name, image_shape, extra_classes, slots, known):
     """The recipe of that name for images of shape (h, w), or for a table if that is None, and for so many slots,
-    of which the extra ones are there to be merged."""
+    of which the first `known` are labelled classes and the extra ones are there to be merged."""
     if name != "fast":
         return RECIPES[name]
     if image_shape is None:
         recipe = replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
     else:
         recipe = FAST if min(image_shape) >= 12 else FAST_SMALL
+        if not known:
+            recipe = replace(recipe, smooth_from=max(recipe.smooth_from, recipe.maps_grow))
     return recipe if extra_classes else replace(recipe, merge_from=0)
 
 

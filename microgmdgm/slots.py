@@ -33,6 +33,7 @@ import numpy as np
 from .backend import namespace
 from .invariance import within
 
+FLAT = 0.05     # nats: q(y|x) is flat if slots under two maps say less of each other
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is measured on
 RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
@@ -73,6 +74,12 @@ def confusability(log_q, log_q2):
     return (P + P.mT) / 2
 
 
+def information(P):
+    """I(j;k) of P (K,K), in nats: what the slot under one map says of that under the other."""
+    share = P.sum(axis=1)
+    return float(np.sum(P * np.log(np.maximum(P, 1e-30) / np.maximum(share * share[:, None], 1e-30))))
+
+
 def normalised(P):
     """c of P (K,K)."""
     d = np.sqrt(np.maximum(np.diag(P), np.finfo(P.dtype).tiny))
@@ -104,8 +111,10 @@ def evened(share, even):
 
 def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
-    threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`.
-    P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
+    threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`.  While
+    q(y|x) is flat every c is 1, and all stay.     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
+    if information(P) < FLAT:
+        return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
     if two <= guide:
         threshold = max(threshold, merge_known * two)
@@ -126,13 +135,13 @@ def averages(groups, K):
 
 def crowded(groups, P, known, above):
     """The new slots that hold more than `above` times as many examples as the median slot, if all others hold at most
-    √above times as many: else classes are not equally frequent, and there is no telling.
+    √above times as many: else classes are not equally frequent, and there is no telling; nor is there if none is known.
     groups {slot: [slots that became it]}, P (K,K), `known` classes first -> [(slot, how many times), …]"""
     share = {slot: float(P[group].sum()) for slot, group in groups.items()}
     usual = np.median([*share.values()])
     times = {slot: share[slot] / usual for slot in share}
     full = [(slot, times.pop(slot)) for slot in share if slot >= known and times[slot] > above]
-    return full if max(times.values(), default=0) <= above**0.5 else []
+    return full if known and max(times.values(), default=0) <= above**0.5 else []
 
 
 def halves(h, h2):

@@ -51,6 +51,7 @@ FASHION = "--dataset fashion-mnist --labels-per-class 120"  # 2 % of a class
 USPS = "--dataset usps.npz --labels-per-class 20"
 SCRIPTS = {"Kannada": "kannada", "Kannada, other writers": "dig", "Bangla": "bangla", "Devanagari": "devanagari",
            "Telugu": "telugu", "Kuzushiji, old Japanese letters": "kmnist8k"}
+NO_LABELS = "--labelled-classes --extra-classes 10"
 ALL = "0 1 2 3 4 5 6 7 8 9"
 HALF = "--dataset mnist-validation --classifier-epochs 15 --epochs 4 --set first_epochs=4"  # as version 0.2 had it
 SCHEDULES = {  # of maps and weights, beside the recipe's
@@ -72,7 +73,7 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
     "regimes": {"seeds": 10, "rows": {
         "semi-unsupervised, 10 labels a class": "--labels-per-class 10",
         "semi-supervised, 10 labels a class": f"--labelled-classes {ALL} --labels-per-class 10",
-        "unsupervised, 20 slots": "--labelled-classes --extra-classes 10",
+        "unsupervised, 20 slots": NO_LABELS,
         "unsupervised, 10 slots": "--labelled-classes --extra-classes 0"}},
     "splits": {"seeds": 1, "rows": {
         **OTHERS,
@@ -87,12 +88,15 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
         "… at 25 %": "",
         "… at 10 %": "",
         "USPS": USPS,
-        "USPS, unsupervised, 20 slots": f"{USPS} --labelled-classes --extra-classes 10",
+        "USPS, unsupervised, 20 slots": f"{USPS} {NO_LABELS}",
         "Fashion-MNIST, labelled 0 1 2 3 4": f"{FASHION} --labelled-classes 0 1 2 3 4",
-        "Fashion-MNIST, unsupervised, 20 slots": f"{FASHION} --labelled-classes --extra-classes 10",
+        "Fashion-MNIST, unsupervised, 20 slots": f"{FASHION} {NO_LABELS}",
         **{title: f"--dataset {name}.npz --labels-per-class 50" for title, name in SCRIPTS.items()},
         "Bangla, labelled 3 4 5 6 7": "--dataset bangla.npz --labels-per-class 50 --labelled-classes 3 4 5 6 7",
-        "Telugu, labelled 5 6 7 8 9": "--dataset telugu.npz --labels-per-class 50 --labelled-classes 5 6 7 8 9"}},
+        "Telugu, labelled 5 6 7 8 9": "--dataset telugu.npz --labels-per-class 50 --labelled-classes 5 6 7 8 9",
+        "MNIST, unsupervised, 20 slots": NO_LABELS,
+        **{f"{title}, unsupervised, 20 slots": f"--dataset {SCRIPTS[title]}.npz {NO_LABELS}"
+           for title in ("Kannada", "Bangla", "Telugu")}}},
     "ablation": {"seeds": 5, "rows": {
         "the recipe": HALF,
         "with all of its epochs": f"{HALF} first_epochs=8 --classifier-epochs 30 --epochs 8",

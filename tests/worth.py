@@ -38,7 +38,7 @@ TASKS = {  # title: the case, its never-labelled classes, and labels of each oth
 def estimator(way, case, hidden, classes, seed):
     """What trains in this way; the recipe is that of the data, and of so many slots, without maps of images."""
     (model, changes), shape = WAYS[way], CASES[case].get("image_shape")
-    recipe = replace(recipe_for("fast", shape, 0, classes), **changes)
+    recipe = replace(recipe_for("fast", shape, 0, classes, classes - len(hidden)), **changes)
     return SemiUnsupervisedClassifier(len(hidden), model=model, recipe=recipe, image_shape=shape, random_state=seed,
                                       augment="auto" if shape is None else False)
 

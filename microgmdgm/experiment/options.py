@@ -139,5 +139,6 @@ def recipe_of(asked, data):
     changes = {"epochs": asked.epochs, "classifier_epochs": asked.classifier_epochs, "sum_over_y": asked.sum,
                "samples": asked.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
-    recipe = recipe_for(asked.recipe, data.image_shape, asked.extra_classes, data.C + asked.extra_classes)
+    recipe = recipe_for(asked.recipe, data.image_shape, asked.extra_classes, data.C + asked.extra_classes,
+                        len(asked.labelled_classes))
     return changed(replace(recipe, **changes), asked.set)

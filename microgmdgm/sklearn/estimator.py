@@ -365,7 +365,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         """The recipe, with what this estimator's parameters change in it."""
         recipe = self.recipe
         if not isinstance(recipe, Recipe):
-            recipe = recipe_for(recipe, self.image_shape, self._spare()[1], len(self.classes_))
+            recipe = recipe_for(recipe, self.image_shape, self._spare()[1], len(self.classes_),
+                                len(self.known_classes_))
         if not self.augment:
             recipe = replace(recipe, maps=0.0, noise=0.0)
         return replace(recipe, **{name: getattr(self, name) for name in CHANGES if getattr(self, name) is not None})
