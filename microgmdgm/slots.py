@@ -39,6 +39,7 @@ ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is m
 RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit
+ALIKE = 1.25    # classes are about equally frequent if none holds so many times as many examples as the median one
 RIDGE = 0.1     # of the mean variance that maps cause: added to each, for stability
 SURE = 3.0      # standard deviation of the log-odds of the halves of a slot
 
@@ -135,13 +136,13 @@ def averages(groups, K):
 
 def crowded(groups, P, known, above):
     """The new slots that hold more than `above` times as many examples as the median slot, if all others hold at most
-    √above times as many: else classes are not equally frequent, and there is no telling; nor is there if none is known.
+    `ALIKE` times as many: else classes are not equally frequent, and there is no telling.
     groups {slot: [slots that became it]}, P (K,K), `known` classes first -> [(slot, how many times), …]"""
     share = {slot: float(P[group].sum()) for slot, group in groups.items()}
     usual = np.median([*share.values()])
     times = {slot: share[slot] / usual for slot in share}
     full = [(slot, times.pop(slot)) for slot in share if slot >= known and times[slot] > above]
-    return full if known and max(times.values(), default=0) <= above**0.5 else []
+    return full if max(times.values(), default=0) <= ALIKE else []
 
 
 def halves(h, h2):

@@ -203,7 +203,6 @@ def test_a_new_slot_that_holds_twice_the_usual_is_crowded():
     assert crowded(20) == crowded(10) == crowded(25) == [(3, 2.0)]
     assert crowded(20, above=2.1) == []
     assert crowded(28) == []  # classes are not equally frequent
-    assert crowded(20, known=0) == []
     assert crowded(40) == [(1, 2.0), (3, 2.0)] and crowded(40, known=2) == []  # neither if a known one is frequent
 
 
