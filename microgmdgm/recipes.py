@@ -141,8 +141,8 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # class is told apart from it once the others are pure.
 # A slot that two classes share holds twice as many as another, and one that has a class and half of another 1.5 times:
 # only the first is split.
-# Where no class is labelled, smoothness waits until the maps have grown: q(y|x) begins flat, the smoothest that it can be,
-# and without labels smoothness may hold it there (`recipe_for`).
+# Where no class is labelled, smoothness waits until the maps have grown (`recipe_for`): q(y|x) begins flat, and without
+# labels smoothness may hold it there.
 # Where new classes turn out to be much rarer than p(y) says, balance tolerates it: else frequent known ones fill slots
 # meant for new ones, and rare new ones share what is left.  Not elsewhere, where a known slot may take in a part of
 # another class.

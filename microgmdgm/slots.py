@@ -113,7 +113,8 @@ def evened(share, even):
 def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
     threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`.  While
-    q(y|x) is flat every c is 1, and all stay.     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
+    q(y|x) is flat every c is 1, and all stay.
+    P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     if information(P) < FLAT:
         return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
