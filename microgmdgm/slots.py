@@ -75,7 +75,7 @@ def confusability(log_q, log_q2):
     return (P + P.mT) / 2
 
 
-def information(P):
+def told(P):
     """I(j;k) of P (K,K), in nats: what the slot under one map says of that under the other."""
     share = P.sum(axis=1)
     return float(np.sum(P * np.log(np.maximum(P, 1e-30) / np.maximum(share * share[:, None], 1e-30))))
@@ -115,7 +115,7 @@ def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch
     threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`.  While
     q(y|x) is flat every c is 1, and all stay.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
-    if information(P) < FLAT:
+    if told(P) < FLAT:
         return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
     if two <= guide:
