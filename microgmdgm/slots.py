@@ -33,7 +33,7 @@ import numpy as np
 from .backend import namespace
 from .invariance import within
 
-FLAT = 0.05     # nats: q(y|x) is flat if slots under two maps say less of each other
+FLAT = 0.05     # nats: q(y|x) is flat if I(j;k) of the slots under two maps is smaller
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is measured on
 RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
@@ -75,8 +75,9 @@ def confusability(log_q, log_q2):
     return (P + P.mT) / 2
 
 
-def told(P):
-    """I(j;k) of P (K,K), in nats: what the slot under one map says of that under the other."""
+def mutual_information(P):
+    """I(j;k) = Σ P_jk log(P_jk / P_j P_k), in nats: what the slot under one map says of that under another.
+    P (K,K), P_j its row sums"""
     share = P.sum(axis=1)
     return float(np.sum(P * np.log(np.maximum(P, 1e-30) / np.maximum(share * share[:, None], 1e-30))))
 
@@ -115,7 +116,7 @@ def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch
     threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`.  While
     q(y|x) is flat every c is 1, and all stay.
     P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
-    if told(P) < FLAT:
+    if mutual_information(P) < FLAT:
         return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
     if two <= guide:

@@ -228,6 +228,7 @@ def paper_recipe():
 
     def both(figure, scale=100, digits=1):
         return " and ".join(f"{scale * ours(model, figure).mean():.{digits}f}" for model in models)
+    minutes = min(ours(model, "seconds").min() for model in models) / 60
     ahead = 100 * (ours("gm-dgm", "accuracy") - ours("m2", "accuracy"))
     paper = {model: 100 * PAPER_TABLE_1[model]["accuracy"][0] for model in models}
     best = {figure: int(ours("gm-dgm", figure).argmax()) for figure in ("bound", "accuracy")}
@@ -245,10 +246,10 @@ def paper_recipe():
     same = sorted(epoch for epoch in exact if epoch > found["job"]["recipe"]["exact_epochs"])
     return table_1_of("paper-recipe") + (
         f"\n\nCommand: `{found['command']}`, seeds {' '.join(str(run['seed']) for run in models['m2']['runs'])} "
-        f"({found['device']}, NumPy {found['versions']['numpy']}), each run on one core, about 25 minutes where nothing "
-        "else runs.  What the paper says, by these runs (M2 and GM-DGM where there are two figures):"
+        f"({found['device']}, NumPy {found['versions']['numpy']}), each run on one core, {minutes:.0f} minutes or more, "
+        "most beside other work. What the paper says, by these runs (M2 and GM-DGM where there are two figures):"
         f"\n\n- *GM-DGM beats M2*: in {np.sum(ahead > 0)} seeds of {len(ahead)}, by {interval(ahead)}; the paper's means "
-        f"differ by {paper['gm-dgm'] - paper['m2']:.1f}.  The runs of GM-DGM have {_each(ours('gm-dgm', 'accuracy'))} %, "
+        f"differ by {paper['gm-dgm'] - paper['m2']:.1f}. The runs of GM-DGM have {_each(ours('gm-dgm', 'accuracy'))} %, "
         f"those of M2 {_each(ours('m2', 'accuracy'))} %."
         f"\n- *M2's y collapses*: not here, where some classes have labels: I(x;y) is {both('mutual_information', 1, 2)} nats "
         f"of at most {np.log(15):.2f}. M2's y says as much of x, but less of the digit: the normalised mutual information with the "
