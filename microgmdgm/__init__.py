@@ -3,7 +3,7 @@
 Willetts, Roberts and Holmes (2018), Semi-unsupervised Learning with Deep Generative Models.
 Reading order, the paper first: backend, parameters, layers, distributions, models, marginal,
 invariance, objectives, adam.  Learning: recipes, data, augmentation, noise, batches, slots,
-trained, training.
+trained, state, merging, training.
 Rooms of their own: `experiment`, `sklearn`, `openset`.  `import microgmdgm` needs NumPy alone.
 """
 

@@ -7,7 +7,7 @@ import numpy as np
 from .adam import Adam
 from .files import check_format, read_npz, write_npz
 from .slots import Slots
-from .training import State
+from .state import State
 
 FORMAT = 2
 

@@ -4,8 +4,7 @@ Bounds are maximised: Adam ascends.  θ (R,P) trains R runs, each with its own s
 labels, as one array program; on a GPU that costs little more than one run.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,74 +15,14 @@ from .backend import constant, namespace, to_host
 from .batches import Task, batches, epoch_size
 from .data import slot_prior
 from .invariance import adversarial
-from .layers import mlp, relu
 from .machine import OFTEN, drop_tiny, keep_freed_memory
-from .models import Model, log_q_y
-from .parameters import Layout
-from .slots import LEAST, ROWS, Slots, averages, confusability, crowded, halves, rare, split, update
-from .trained import Trained
+from .merging import adapt_slots
+from .models import Model
+from .state import Phase, State
 
 
 class Diverged(ArithmeticError):
     """The objective has become NaN or infinite."""
-
-
-@dataclass
-class State:
-    """Everything that an epoch changes: θ (R,P), Adam's moments, the generators and slots of each run; epochs and
-    seconds done."""
-    theta: object
-    adam: Adam
-    rngs: list
-    slots: list
-    epoch: int = 0
-    seconds: float = 0.0
-
-    @classmethod
-    def start(cls, model, rngs, xp=np):
-        theta = xp.asarray(np.stack([model.layout.initial(rng.spawn(1)[0]) for rng in rngs]))
-        return cls(theta, Adam.like(theta), rngs, [Slots(list(model.prior), []) for _ in rngs])
-
-    def check(self, model, recipe, runs):
-        """Raises ValueError if it does not fit so many runs of the model under the recipe."""
-        P, last = model.layout.size, Phase.at(model, recipe, self.epoch - 1).layout.size  # of what was trained last
-        if not 0 <= self.epoch <= recipe.total_epochs or self.adam.t < 0:
-            raise ValueError(f"its epoch must be from 0 to {recipe.total_epochs}, not {self.epoch}")
-        if any(len(slots.prior) != model.K for slots in self.slots):
-            raise ValueError(f"its runs must have {model.K} slots, not {[len(slots.prior) for slots in self.slots]}")
-        if self.theta.shape != (runs, P) or self.epoch and self.adam.m.shape != (runs, last):
-            raise ValueError(f"θ must be {(runs, P)} and Adam's moments {(runs, last)}, not {self.theta.shape} and "
-                             f"{self.adam.m.shape}")
-
-    def moved(self, move):
-        """The State with its arrays moved, by to_host or the asarray of a library."""
-        return replace(self, theta=move(self.theta), adam=Adam(move(self.adam.m), move(self.adam.v), self.adam.t))
-
-    def trained(self, model, task):
-        """-> [Trained, …], one per run, with the slots that are left."""
-        return [Trained.of(model, self.theta[r], slots, task) for r, slots in enumerate(self.slots)]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Epochs from `begin` on that train one part of θ by one objective."""
-    begin: int
-    objective: object       # objectives.classifier, held or joint
-    layout: Layout          # of what the objective sees
-    part: slice             # where that lies in θ
-    shares: tuple           # ((slice, share), …): which parts of that are trained, at what share of the rate
-
-    @classmethod
-    def at(cls, model, recipe, epoch):
-        """First q(y|x) alone, then the other networks while q(y|x) is held, then the whole model with q(y|x) slow: its
-        gradient is by then a thirtieth of what it was, which Adam would scale up to steps of full size."""
-        q, every = model.layout.span("q(y|x)"), slice(None)
-        others = slice(q.stop, None)
-        if epoch < recipe.classifier_epochs:
-            return cls(0, objectives.classifier, Layout({"q(y|x)": model.layout.networks["q(y|x)"]}), q, ((every, 1),))
-        if epoch < recipe.held_until:
-            return cls(recipe.classifier_epochs, objectives.held, model.layout, every, ((others, 1),))
-        return cls(recipe.held_until, objectives.joint, model.layout, every, ((q, recipe.q_rate), (others, 1)))
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # `check_finite` reports it, once
@@ -120,67 +59,9 @@ def run_epoch(state, model, recipe, task):
     means = dict(zip(totals, to_host(xp.stack([*totals.values()]) / len(steps))))
     check_finite(means["objective"], f"epoch {state.epoch + 1}")
     state.epoch += 1
-    if steps[0].gamma and recipe.tolerance < 1 and state.epoch == recipe.tolerant_from:
-        tolerate(state, model, recipe, task)
-    if steps[0].gamma and 0 < recipe.merge_from <= state.epoch <= recipe.last_merge:
-        merge_slots(state, model, recipe, task)
+    if steps[0].gamma:
+        adapt_slots(state, model, recipe, task)
     return means
-
-
-def tolerate(state, model, recipe, task):
-    """From now on let balance tolerate what rare new classes need, in the runs that have them."""
-    some = task.unlabelled[:, ::math.ceil(task.unlabelled.shape[1] / ROWS)]
-    for rows, slots, trained in zip(some, state.slots, state.trained(model, task)):
-        x = to_host(task.x[namespace(state.theta).asarray(rows)])
-        if rare(trained.predict(x), slots.prior, len(task.labelled_classes)):
-            slots.tolerance = recipe.tolerance
-
-
-def merge_slots(state, model, recipe, task):
-    """Merge the slots of each run that are parts of one class and, the last time, split those that two classes seem to
-    share, in place, in q(y|x): nothing else is trained yet."""
-    phase, U = Phase.at(model, recipe, state.epoch - 1), epoch_size(recipe, task)[0]
-    layers, P, seen = phase.layout.views(state.theta[:, phase.part])["q(y|x)"], 0, []
-    steps, known = [recipe.at(state.epoch - 1)] * math.ceil(ROWS / U), len(task.labelled_classes)
-    for batch in batches(state.rngs, model, recipe, task, steps):
-        seen.append((batch.tx[:, :U], batch.t2x))
-        log_q, log_q2 = (log_q_y(layers, tx)[0] for tx in seen[-1])
-        P = P + confusability(log_q, log_q2) / len(steps)
-    for r, P_r in enumerate(to_host(P)):
-        groups, state.slots[r] = update(
-            state.slots[r], P_r, known=known, least=LEAST * np.min(model.prior),
-            threshold=recipe.merge_threshold(state.epoch), merge_known=recipe.merge_known, guide=recipe.merge_guide,
-            even=recipe.even, epoch=state.epoch)
-        mean, more = map(namespace(state.theta).asarray, averages(groups, model.K))
-        for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):
-            *_, W, b = phase.layout.views(flat)["q(y|x)"]
-            W[r], b[r] = W[r] @ mean, b[r] @ mean
-        layers[-1][r] += more
-        if recipe.split_above and state.epoch == recipe.last_merge:
-            split_slots(state, r, phase, crowded(groups, P_r, known, recipe.split_above), seen)
-
-
-def split_slots(state, r, phase, slots, seen):
-    """Split crowded slots [(slot, how many times the median), …] of run r, as long as a place is free, in place.
-    seen [(tx, t′x), …], both (R,U,X)"""
-    if not slots:
-        return
-    flats = state.theta[:, phase.part], state.adam.m, state.adam.v
-    *hidden, W, b = (array[r] for array in phase.layout.views(flats[0])["q(y|x)"])
-    xp = namespace(W)
-    h, h2 = (xp.concat([relu(mlp(hidden, tx[r])[0])[0] for tx in images]) for images in zip(*seen))
-    free = [k for k in range(W.shape[-1]) if k not in state.slots[r].alive]
-    for (slot, times), new in zip(slots, free):
-        inside = to_host(xp.argmax(h @ W + b, axis=-1)) == slot
-        if not inside.any():
-            continue
-        w, bias = (xp.asarray(a / 2, dtype=W.dtype) for a in halves(to_host(h)[inside], to_host(h2)[inside]))
-        for flat in flats:  # the new slot begins as its copy
-            *_, W_, b_ = (array[r] for array in phase.layout.views(flat)["q(y|x)"])
-            W_[:, new], b_[:, new] = W_[:, slot], b_[:, slot]
-        W[:, slot], b[:, slot] = W[:, slot] - w, b[:, slot] - bias - math.log(2)
-        W[:, new], b[:, new] = W[:, new] + w, b[:, new] + bias - math.log(2)
-        state.slots[r] = split(state.slots[r], slot, new, times, state.epoch)
 
 
 def labelled_share(task):

@@ -18,6 +18,7 @@ from microgmdgm import backend, experiment, recipes, training
 from microgmdgm.adam import Adam
 from microgmdgm.data import load
 from microgmdgm.files import new_folder
+from microgmdgm.state import Phase
 
 ROOT = Path(__file__).parent.parent
 RUNS = {"ten-fast": ["--table1"], "one-fast": ["--runs", "1"], "ten-paper": ["--table1", "--recipe", "paper"]}
@@ -39,7 +40,7 @@ def step_times(recipe, epoch, data, runs):
     job = experiment.Job("gm-dgm", tuple(range(runs)), recipe, (0, 1, 2, 8, 9), 10, gpu=True)
     trainer = experiment.Trainer(job, data)
     state, asked = trainer.start(), []
-    state.adam = Adam.like(state.theta[:, training.Phase.at(trainer.model, recipe, epoch).part])
+    state.adam = Adam.like(state.theta[:, Phase.at(trainer.model, recipe, epoch).part])
 
     def to_host(x):  # asked once, when all steps have been started
         asked.append(time.perf_counter())

@@ -21,6 +21,7 @@ from microgmdgm import (
     data,
     distributions,
     experiment,
+    merging,
     models,
     recipes,
     training,
@@ -28,6 +29,7 @@ from microgmdgm import (
 from microgmdgm.experiment import command, executors, options
 from microgmdgm.models import Model
 from microgmdgm.noise import HashedNoise, Noise, bits
+from microgmdgm.state import Phase
 from . import fake_cupy, on_gpu
 from .conftest import ON_GPU, random_batch
 from .test_array_api import ten_steps
@@ -322,7 +324,7 @@ def test_rare_new_classes_are_told_there_too(cupy):
     state = found.start()
     *_, b = found.model.layout.views(state.theta)["q(y|x)"]
     b[0, :, 5:], b[1, :, 5:] = 60, -60
-    training.tolerate(state, found.model, FAST, found.task)
+    merging.tolerate(state, found.model, FAST, found.task)
     assert [slots.tolerance for slots in state.slots] == [1, 0.7]
 
 
@@ -332,13 +334,13 @@ def test_a_slot_is_split_there_too(cupy):
     images = rng.random((4, 2, 2, 150, found.model.X)).astype(np.float32)
     thetas = []
     for xp in (cupy, np):
-        state = found.start().moved(training.to_host).moved(xp.asarray)
+        state = found.start().moved(backend.to_host).moved(xp.asarray)
         state.slots[0].prior[3] = 0.0
         found.model.layout.views(state.theta)["q(y|x)"][-1][0, :, 7] = 60
-        before = training.to_host(state.theta).copy()
-        training.split_slots(state, 0, training.Phase.at(found.model, FAST, 0), [(7, 2.0)],
+        before = backend.to_host(state.theta).copy()
+        merging.split_slots(state, 0, Phase.at(found.model, FAST, 0), [(7, 2.0)],
                              [tuple(map(xp.asarray, two)) for two in images])
-        thetas.append(training.to_host(state.theta))
+        thetas.append(backend.to_host(state.theta))
         assert state.slots[0].splits == [[0, 7, 3, 2.0]]
         assert np.array_equal(thetas[-1][1], before[1]) and not np.array_equal(thetas[-1][0], before[0])
     np.testing.assert_allclose(*thetas, rtol=1e-3, atol=1e-4)

@@ -13,6 +13,7 @@ from microgmdgm.adam import Adam
 from microgmdgm.distributions import log_softmax
 from microgmdgm.gradcheck import check_pullback
 from microgmdgm.models import log_q_y
+from microgmdgm.state import Phase
 from .conftest import MODELS, random_batch, random_theta, small_model
 
 
@@ -242,7 +243,7 @@ def test_the_fast_recipe_ends_on_the_paper_s_objective_alone():
         assert at(0.29).rate == 3e-3 and at(0.65).rate == pytest.approx(1.5e-3) and at(1).rate == 0
         assert [recipe.at(recipe.classifier_epochs, epochs).kl_weight for epochs in (0, 0.5, 1, 3)] == [0, 0.5, 1, 1]
         model = small_model()
-        phases = [training.Phase.at(model, recipe, epoch) for epoch in range(recipe.total_epochs)]
+        phases = [Phase.at(model, recipe, epoch) for epoch in range(recipe.total_epochs)]
         begin = recipe.classifier_epochs
         assert {phase.objective for phase in phases[:begin]} == {objectives.classifier}
         assert {phase.objective for phase in phases[begin:recipe.held_until]} == {objectives.held}

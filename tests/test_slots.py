@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microgmdgm import data, models, recipes, slots, training
+from microgmdgm import data, merging, models, recipes, slots, training
 from microgmdgm.distributions import log_softmax
 from microgmdgm.evaluation import evaluate
 from microgmdgm.slots import Slots
@@ -181,8 +181,8 @@ def test_balance_tolerates_rare_new_classes_and_only_these(share):
 def test_the_surest_slots_merge_first(monkeypatch):
     """The threshold falls by equal factors from merge_above to merge_last, and a merge is above that of its epoch."""
     assert [recipes.FAST.merge_threshold(epoch) for epoch in (6, 8, 10)] == pytest.approx([0.5, np.sqrt(0.5 * 0.14), 0.14])
-    asked, update = {}, training.update
-    monkeypatch.setattr(training, "update", lambda slots, P, **more: (
+    asked, update = {}, merging.update
+    monkeypatch.setattr(merging, "update", lambda slots, P, **more: (
         asked.update({more["epoch"]: (more["threshold"], more["merge_known"], more["guide"])}), update(slots, P, **more))[1])
     state, _ = fitted(RECIPE, [0])
     assert asked == {6: pytest.approx((0.5, 1.5, 0.4)), 7: pytest.approx((0.14, 1.5, 0.4))}
@@ -224,7 +224,7 @@ def test_halves_are_told_apart_by_what_maps_do_not_change(turned):
 def one_too_few(monkeypatch):
     """Let the two new slots that are largest after epoch 7, two digits, be taken for one.
     -> a list, to which training adds these two"""
-    update, taken = training.update, []
+    update, taken = merging.update, []
 
     def worse(found, P, *, known, epoch, **more):
         if epoch == 7:
@@ -233,7 +233,7 @@ def one_too_few(monkeypatch):
             P[np.ix_(big, big)] = np.sqrt(np.outer(np.diag(P)[big], np.diag(P)[big]))
             taken.append(sorted(big))
         return update(found, P, known=known, epoch=epoch, **more)
-    monkeypatch.setattr(training, "update", worse)
+    monkeypatch.setattr(merging, "update", worse)
     return taken
 
 
@@ -242,7 +242,7 @@ def test_a_slot_of_two_classes_is_split(monkeypatch):
     for above in (0, 1.7):
         with monkeypatch.context() as patch:
             taken = one_too_few(patch)
-            patch.setattr(training, "crowded", lambda *_, taken=taken: [(taken[0][0], 2.0)])
+            patch.setattr(merging, "crowded", lambda *_, taken=taken: [(taken[0][0], 2.0)])
             state, (trained,) = fitted(replace(RECIPE, split_above=above), [0])
         found = evaluate(trained.predict_proba(data.digits().x_test), data.digits().y_test, C=10,
                          labelled_classes=(0, 1, 2, 3, 4), prior=trained.model.prior)
@@ -257,9 +257,9 @@ def test_a_slot_of_two_classes_is_split(monkeypatch):
 def test_a_run_that_splits_no_slot_is_as_it_was(monkeypatch):
     """Two runs at once, of which the first has a slot split: the two halves share what it had."""
     recipe, before = replace(RECIPE, split_above=1.0), {}
-    monkeypatch.setattr(training, "crowded", lambda groups, P, known, above: [] if before else [
+    monkeypatch.setattr(merging, "crowded", lambda groups, P, known, above: [] if before else [
         (max((k for k in groups if k >= known), key=lambda k: P[k, k]), 2.0)])
-    split_slots = training.split_slots
+    split_slots = merging.split_slots
 
     def watched(state, r, phase, crowds, seen):
         theta = state.theta.copy()
@@ -279,7 +279,7 @@ def test_a_run_that_splits_no_slot_is_as_it_was(monkeypatch):
         for flat in (state.adam.m, state.adam.v):
             *_, W, b = phase.layout.views(flat)["q(y|x)"]
             assert np.array_equal(W[r][:, old], W[r][:, new]) and np.array_equal(b[r][:, old], b[r][:, new])
-    monkeypatch.setattr(training, "split_slots", watched)
+    monkeypatch.setattr(merging, "split_slots", watched)
     state, _ = fitted(recipe, [0, 1])
     assert sorted(before) == [0, 1] and len(state.slots[0].splits) == 1 and state.slots[1].splits == []
 

@@ -23,8 +23,9 @@ from ..models import log_q_y
 from ..recipes import Recipe
 from ..settings import COUNT, FEW, LAYERS, LIKELIHOOD, MODEL, ORDINAL, SEED, SIZE, SLOTS, SWITCH, enforce, named
 from ..signs import signs
+from ..state import State
 from ..trained import ROWS
-from ..training import State, prepare, run_epoch
+from ..training import prepare, run_epoch
 
 NAME = MODEL | "classifier" | ""  # the last until a folder names it
 

@@ -16,7 +16,8 @@ from microgmdgm.data import Data, DataError, load, slot_prior
 from microgmdgm.models import Model, log_q_y
 from microgmdgm.noise import Noise
 from microgmdgm.recipes import FAST, PAPER
-from microgmdgm.training import State, run_epoch
+from microgmdgm.state import State
+from microgmdgm.training import run_epoch
 
 LABELLED_CLASSES, LABELS = (0, 1, 2, 8, 9), 100
 EPOCHS = 3        # of the fast recipe, on q(y|x) alone, until q(y|x) is sharp
