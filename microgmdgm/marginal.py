@@ -56,7 +56,7 @@ def sparse(log_q, u, top=1):
     cumulative = rest @ up_to  # inverse transform sampling, which may pick none
     sample = xp.clip(xp.sum(xp.asarray(cumulative <= (u * at_least)[..., None], dtype=best.dtype), axis=-1), 0, K - 1)
     q_sample = xp.sum(xp.where(classes == sample[..., None], rest, zero), axis=-1)
-    kept = (u * at_least < mass) & (q_sample > 0)
+    kept = (u * at_least < mass) & (q_sample > 1e-38)  # float32 has no weight for less, which u = 0 can choose
     y.append(sample)
     weight.append(xp.where(kept, at_least, zero) / xp.where(kept, q_sample, one))
     example = xp.broadcast_to(numbers(N, xp), (*runs, N))

@@ -200,6 +200,14 @@ def test_the_sparse_sum_leaves_out_most_samples_of_little_mass_and_compact_remov
     np.testing.assert_allclose(compacted.weight, [1, 1, 1, 0.4 / 0.3, 2])
 
 
+def test_the_sparse_sum_gives_no_sample_an_infinite_weight():
+    """u = 0, one draw in 2^24, chooses the first class whose probability is not 0, and be it 1e-44."""
+    log_q = np.array([[0, -101, -80, -60], [0, -30, -20, -10]], dtype=np.float32)
+    pairs = marginal.sparse(log_q, np.zeros(2, dtype=np.float32))
+    assert pairs.y[2:].tolist() == [1, 1] and pairs.weight[2] == 0
+    assert pairs.weight[3] == pytest.approx(0.05 * np.exp(30), rel=1e-3)
+
+
 def test_the_sparse_sum_takes_the_probable_classes_and_samples_the_others():
     log_q = np.log(np.array([[0.5, 0.3, 0.002, 0.098, 0.1], [0.994, 0.002, 0.002, 0.001, 0.001]]))
     pairs = marginal.sparse(log_q, np.array([0.0, 0.05]), top=3)
