@@ -219,21 +219,46 @@ def interval(differences):
 
 
 def paper_recipe():
-    """The paper's recipe: Table 1, what its sentences come to, and accuracy by epoch."""
-    found, lines = summary("paper-recipe"), metrics("paper-recipe")
-    models, last = found["models"], max(m["epoch"] for m in lines)
+    """The paper's recipe: Table 1, what the paper's sentences come to, and accuracy by epoch."""
+    found = summary("paper-recipe")
+    runs = {model: result["runs"] for model, result in found["models"].items()}
+    minutes = min(run["seconds"] for each in runs.values() for run in each) / 60
+    command = (f"Command: `{found['command']}`, seeds {' '.join(str(run['seed']) for run in runs['m2'])} "
+               f"({found['device']}, NumPy {found['versions']['numpy']}), each run on one core, {minutes:.0f} minutes or "
+               "more, most beside other work. What the paper says, by these runs (M2 and GM-DGM where there are two figures):")
+    return "\n\n".join([table_1_of("paper-recipe"), command, claims(runs), by_epoch(), exact_and_sparse()])
 
+
+def claims(runs):
+    """What the paper says, by our runs {model: [result, …]}."""
     def ours(model, figure):
-        return np.array([run[figure] for run in models[model]["runs"]])
+        return np.array([run[figure] for run in runs[model]])
 
     def both(figure, scale=100, digits=1):
-        return " and ".join(f"{scale * ours(model, figure).mean():.{digits}f}" for model in models)
-    minutes = min(ours(model, "seconds").min() for model in models) / 60
+        return " and ".join(f"{scale * ours(model, figure).mean():.{digits}f}" for model in runs)
     ahead = 100 * (ours("gm-dgm", "accuracy") - ours("m2", "accuracy"))
-    paper = {model: 100 * PAPER_TABLE_1[model]["accuracy"][0] for model in models}
-    best = {figure: int(ours("gm-dgm", figure).argmax()) for figure in ("bound", "accuracy")}
-    rows = []
-    for epoch in [1, 3, 10, 20, 50, last]:
+    paper = {model: 100 * PAPER_TABLE_1[model]["accuracy"][0] for model in runs}
+    best = runs["gm-dgm"][ours("gm-dgm", "bound").argmax()]
+    return "\n".join([
+        f"- *GM-DGM beats M2*: in {np.sum(ahead > 0)} seeds of {len(ahead)}, by {interval(ahead)}; the paper's means "
+        f"differ by {paper['gm-dgm'] - paper['m2']:.1f}. The runs of GM-DGM have {_each(ours('gm-dgm', 'accuracy'))} %, "
+        f"those of M2 {_each(ours('m2', 'accuracy'))} %.",
+        f"- *M2's y collapses*: not here, where some classes have labels: I(x;y) is {both('mutual_information', 1, 2)} nats "
+        f"of at most {np.log(15):.2f}. M2's y says as much of x, but less of the digit: the normalised mutual information "
+        f"with the true class is {both('nmi')} %.",
+        f"- *Labelled classes suffer too*: {both('accuracy_labelled_classes')} % of their images lie in a slot named by "
+        f"their class, and {both('accuracy_one_to_one_labelled_classes')} % in its one slot: the others are in new slots "
+        "or with other digits.",
+        f"- *The best run*: by the bound, which needs no test labels, it is GM-DGM's seed {best['seed']}, with "
+        f"{100 * best['accuracy']:.1f} %; by accuracy, as in the paper's Figure 2, "
+        f"{100 * ours('gm-dgm', 'accuracy').max():.1f} %. log p(x) is {both('log_p_x', 1)} nats: it hardly tells the two "
+        "models apart."])
+
+
+def by_epoch():
+    """Accuracy by epoch, beside the public logs."""
+    lines, models, rows = metrics("paper-recipe"), ("m2", "gm-dgm"), []
+    for epoch in [1, 3, 10, 20, 50, max(m["epoch"] for m in lines)]:
         cells = []
         for model in models:
             here = [m for m in lines if (m["model"], m["epoch"]) == (model, epoch)]
@@ -241,30 +266,17 @@ def paper_recipe():
             cells.append(f"{np.mean([m['slots_used'] for m in here]):.0f}")
         rows.append([str(epoch), *cells, "{:.1f} ({:.1f})".format(*PUBLIC[epoch]) if epoch in PUBLIC else ""])
     heads = [f"{TITLES[model]}, {figure}" for model in models for figure in ("overall", "never labelled", "slots used")]
-    exact = {m["epoch"]: m["accuracy"] for m in metrics("paper-settings/1-as-it-is")}
-    sparse = {m["epoch"]: m["accuracy"] for m in metrics("paper-settings/1-sparse")}
-    same = sorted(epoch for epoch in exact if epoch > found["job"]["recipe"]["exact_epochs"])
-    return table_1_of("paper-recipe") + (
-        f"\n\nCommand: `{found['command']}`, seeds {' '.join(str(run['seed']) for run in models['m2']['runs'])} "
-        f"({found['device']}, NumPy {found['versions']['numpy']}), each run on one core, {minutes:.0f} minutes or more, "
-        "most beside other work. What the paper says, by these runs (M2 and GM-DGM where there are two figures):"
-        f"\n\n- *GM-DGM beats M2*: in {np.sum(ahead > 0)} seeds of {len(ahead)}, by {interval(ahead)}; the paper's means "
-        f"differ by {paper['gm-dgm'] - paper['m2']:.1f}. The runs of GM-DGM have {_each(ours('gm-dgm', 'accuracy'))} %, "
-        f"those of M2 {_each(ours('m2', 'accuracy'))} %."
-        f"\n- *M2's y collapses*: not here, where some classes have labels: I(x;y) is {both('mutual_information', 1, 2)} nats "
-        f"of at most {np.log(15):.2f}. M2's y says as much of x, but less of the digit: the normalised mutual information with the "
-        f"true class is {both('nmi')} %."
-        f"\n- *Labelled classes suffer too*: {both('accuracy_labelled_classes')} % of their images lie in a slot named by "
-        f"their class, and {both('accuracy_one_to_one_labelled_classes')} % in its one slot: the others are in new slots "
-        "or with other digits."
-        f"\n- *The best run*: by the bound, which needs no test labels, it is GM-DGM's seed "
-        f"{models['gm-dgm']['runs'][best['bound']]['seed']}, with {100 * ours('gm-dgm', 'accuracy')[best['bound']]:.1f} %; "
-        f"by accuracy, as in the paper's Figure 2, {100 * ours('gm-dgm', 'accuracy').max():.1f} %. log p(x) is "
-        f"{both('log_p_x', 1)} nats: it hardly tells the two models apart.\n\n"
-        + markdown(["epoch", *heads, "public GMVAE logs, no labels"], rows) +
-        f"\n\nGM-DGM, seed 0, has {_each(exact[epoch] for epoch in same)} % after epochs {same[0]} to {same[-1]} with the "
-        f"exact sum throughout, and {_each(sparse[epoch] for epoch in same)} % with the sparse one from epoch {same[0]} on: "
-        "one seed cannot tell them apart.")
+    return markdown(["epoch", *heads, "public GMVAE logs, no labels"], rows)
+
+
+def exact_and_sparse():
+    """The epochs in which the two sums differ, of one seed."""
+    exact, sparse = ({m["epoch"]: m["accuracy"] for m in metrics(f"paper-settings/1-{name}")}
+                     for name in ("as-it-is", "sparse"))
+    same = sorted(epoch for epoch in exact if epoch > summary("paper-recipe")["job"]["recipe"]["exact_epochs"])
+    return (f"GM-DGM, seed 0, has {_each(exact[epoch] for epoch in same)} % after epochs {same[0]} to {same[-1]} with the "
+            f"exact sum throughout, and {_each(sparse[epoch] for epoch in same)} % with the sparse one from epoch {same[0]} "
+            "on: one seed cannot tell them apart.")
 
 
 def paper_recipe_figure():
