@@ -46,7 +46,7 @@ class Recipe:
     first_smoothness: WEIGHT = 1.0  # multiplies `smoothness` during the first epochs
     smooth_from: MORE_EPOCHS = 0    # epochs before the first one with smoothness
     first_beta: WEIGHT = 1.0        # multiplies `beta` during the first epochs
-    merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to first_epochs; 0: never
+    merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to last_merge; 0: never
     merge_above: SHARE = 0.2        # after the first of them two slots merge if their c (slots.py) is above this,
     merge_last: SHARE = 0.1         # after the last of them above this, and in any case above
     merge_known: SCALE = 1.5        # so many times the largest c of two known classes, which are two for sure,
@@ -118,7 +118,7 @@ class Recipe:
 
     def merge_threshold(self, epoch):
         """The c above which two slots merge after an epoch: from merge_above to merge_last by equal factors."""
-        share = (epoch - self.merge_from) / max(self.first_epochs - self.merge_from, 1)
+        share = (epoch - self.merge_from) / max(self.last_merge - self.merge_from, 1)
         return self.merge_above ** (1 - share) * self.merge_last ** share
 
     def _gamma(self, progress):

@@ -93,7 +93,9 @@ EXPERIMENTS = {  # title of each row: the arguments of run_mnist.py
         "Fashion-MNIST, unsupervised, 20 slots": f"{FASHION} {NO_LABELS}",
         **{title: f"--dataset {name}.npz --labels-per-class 50" for title, name in SCRIPTS.items()},
         "Bangla, labelled 3 4 5 6 7": "--dataset bangla.npz --labels-per-class 50 --labelled-classes 3 4 5 6 7",
-        "Telugu, labelled 5 6 7 8 9": "--dataset telugu.npz --labels-per-class 50 --labelled-classes 5 6 7 8 9"}},
+        "Telugu, labelled 5 6 7 8 9": "--dataset telugu.npz --labels-per-class 50 --labelled-classes 5 6 7 8 9",
+        **{f"{title}, unsupervised, 20 slots": f"--dataset {SCRIPTS[title]}.npz {NO_LABELS}"
+           for title in ("Kannada", "Bangla", "Telugu")}}},
     "ablation": {"seeds": 5, "rows": {
         "the recipe": HALF,
         "with all of its epochs": f"{HALF} first_epochs=8 --classifier-epochs 30 --epochs 8",

@@ -181,6 +181,8 @@ def test_balance_tolerates_rare_new_classes_and_only_these(share):
 def test_the_surest_slots_merge_first(monkeypatch):
     """The threshold falls by equal factors from merge_above to merge_last, and a merge is above that of its epoch."""
     assert [recipes.FAST.merge_threshold(epoch) for epoch in (6, 8, 10)] == pytest.approx([0.5, np.sqrt(0.5 * 0.14), 0.14])
+    short = replace(recipes.FAST, classifier_epochs=8)  # fewer than first_epochs
+    assert [short.merge_threshold(epoch) for epoch in (6, short.last_merge)] == pytest.approx([0.5, 0.14])
     asked, update = {}, merging.update
     monkeypatch.setattr(merging, "update", lambda slots, P, **more: (
         asked.update({more["epoch"]: (more["threshold"], more["merge_known"], more["guide"])}), update(slots, P, **more))[1])
