@@ -8,8 +8,10 @@ from .backend import namespace, to_host
 from .batches import batches, epoch_size
 from .layers import mlp, relu
 from .models import log_q_y
-from .slots import LEAST, ROWS, averages, confusability, crowded, halves, rare, split, update
+from .slots import LEAST, ROWS, averages, confusability, crowded, halves, rare, seats, split, update
 from .state import Phase
+
+LABELLED = 1_000  # labelled examples that are looked up among the others
 
 
 def adapt_slots(state, model, recipe, task):
@@ -41,7 +43,8 @@ def merge_slots(state, model, recipe, task):
         groups, state.slots[r] = update(
             state.slots[r], P_r, known=known, least=LEAST * np.min(model.prior),
             threshold=recipe.merge_threshold(state.epoch), merge_known=recipe.merge_known, guide=recipe.merge_guide,
-            even=recipe.even, epoch=state.epoch)
+            even=recipe.even, epoch=state.epoch, absent=recipe.merge_absent,
+            seated=labelled_seats(state, r, model, task) if known and recipe.merge_absent else None)
         mean, more = map(namespace(state.theta).asarray, averages(groups, model.K))
         for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):
             *_, W, b = phase.layout.views(flat)["q(y|x)"]
@@ -49,6 +52,16 @@ def merge_slots(state, model, recipe, task):
         layers[-1][r] += more
         if recipe.split_above and state.epoch == recipe.last_merge:
             split_slots(state, r, phase, crowded(groups, P_r, known, recipe.split_above), seen)
+
+
+def labelled_seats(state, r, model, task):
+    """The `seats` of labelled examples of run r, among some of the unlabelled ones."""
+    xp, trained = namespace(state.theta), state.trained(model, task)[r]
+    every, step = math.ceil(task.labelled.shape[1] / LABELLED), math.ceil(task.unlabelled.shape[1] / ROWS)
+    x_l, x = (to_host(task.x[xp.asarray(rows)]) for rows in (task.labelled[r, ::every], task.unlabelled[r, ::step]))
+    chosen = np.array(state.slots[r].alive)[trained.predict(x)]
+    return seats(to_host(trained.inputs(x)), chosen, to_host(trained.inputs(x_l)), to_host(task.slots[r, ::every]),
+                 (len(task.labelled_classes), model.K))
 
 
 def split_slots(state, r, phase, slots, seen):

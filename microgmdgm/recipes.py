@@ -51,6 +51,7 @@ class Recipe:
     merge_last: SHARE = 0.1         # after the last of them above this, and in any case above
     merge_known: SCALE = 1.5        # so many times the largest c of two known classes, which are two for sure,
     merge_guide: SHARE = 0.4        # if that is at most this: else it is no guide
+    merge_absent: SHARE = 0.0       # above this if labelled examples of the known class are missing; 0: no matter
     split_above: SCALE = 0.0        # then a new slot that holds so many times the median slot is split; 0: none
     even: PART = 0.8                # p(y) is then as even as it can be within this factor of the slots' shares
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
@@ -160,10 +161,11 @@ FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, fir
                      minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
-# small slot that holds a part of a class grows into it, and merges next.  The learning rate rises at first, because
-# wide tables diverge otherwise.
+# small slot that holds a part of a class grows into it, and merges next.  Classes overlap more than those of images,
+# so that labels too say what is one class.  The learning rate rises at first, because wide tables diverge otherwise.
 FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, merge_guide=1.0,
-                     even=0.5, learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4, warm_start=False)
+                     merge_absent=0.7, even=0.5, learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4,
+                     warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 

@@ -18,6 +18,10 @@ frequent known ones fill the new slots, and rare ones have to share.  It shows a
 pushed into a new slot seldom has it as its most probable one (`rare`): balance then tolerates slots that are within a
 factor of p(y).
 
+Two classes may also overlap so much that maps mix them as easily.  Then labels tell: labelled examples are a random
+sample of their class, and if a new slot were a part of it, some of them would lie there.  Where they are `missing`, the
+new slot merges with the known one only if c is large.
+
 The opposite failure is a slot that two classes share, which look alike under the largest maps, or were merged.  It
 shows in its share: a new slot that holds nearly twice as many examples as the usual one is `crowded` where all others
 hold about equally many.  Such a slot is split into the two `halves` that differ most, measured by what the
@@ -36,6 +40,8 @@ from .invariance import within
 FLAT = 0.05     # nats: q(y|x) is flat if I(j;k) of the slots under two maps is smaller
 LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is dropped
 ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is measured on
+NEAR = 10       # unlabelled neighbours that say in which slot a labelled example lies
+FEWER = 2.5     # standard deviations: labelled examples are missing where so many fewer lie than expected
 RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit
@@ -88,8 +94,29 @@ def normalised(P):
     return P / d / d[:, None]
 
 
-def grouped(P, slots, known, threshold):
-    """The slots that are one class.     P (K,K), slots that are alive, of which the first `known` are known classes
+def seats(x, chosen, x_labelled, labels, shape):
+    """In which slots the labelled examples of each known class lie: those of their nearest unlabelled ones.
+    x (N,X), chosen (N,), the slot of each; x_labelled (L,X), labels (L,); shape (known, K)
+    -> (known,K), numbers of examples"""
+    distance = np.sum(x * x, axis=1) - 2 * x_labelled @ x.T  # squared, less what is the same for all x
+    near, counts = min(NEAR, len(x)), np.zeros(shape)
+    nearest = np.argpartition(distance, near - 1, axis=1)[:, :near]
+    np.add.at(counts, (labels[:, None], chosen[nearest]), 1 / near)
+    return counts
+
+
+def missing(seated, share):
+    """Whether labelled examples of a known class are missing from a slot.  They are a random sample of their class: if
+    the slot were a part of it, as large a part of them would lie there, to chance.
+    seated (known,n), as `seats` has it, and share (n,) of slots, known classes first -> (known,n)"""
+    part = share / (share + share[:len(seated), None])
+    N = seated + np.diag(seated)[:, None]
+    return seated < N * part - FEWER * np.sqrt(N * part * (1 - part))
+
+
+def grouped(P, slots, known, threshold, seated=None, absent=0.0):
+    """The slots that are one class.     P (K,K), slots that are alive, of which the first `known` are known classes;
+    with seated (known,K) a known and a new one where labelled examples are `missing` only if c is above `absent`
     -> {slot: [slots that become it]}, [(slot, into slot, c), …] in order, and the largest c that is left"""
     groups, merges, left = {k: [k] for k in slots}, [], 0.0
     while len(groups) > 1:
@@ -97,6 +124,10 @@ def grouped(P, slots, known, threshold):
         c = normalised(np.array([[P[np.ix_(a, b)].sum() for b in members] for a in members]))
         np.fill_diagonal(c, 0)
         c[np.ix_(*2 * [np.array(ids) < known])] = 0
+        if seated is not None:
+            there = np.stack([seated[:, group].sum(axis=1) for group in members], axis=1)
+            apart = missing(there, np.array([P[group].sum() for group in members])) & (c[:known] <= absent)
+            c[:known][apart] = c[:, :known].T[apart] = 0
         i, j = sorted(np.unravel_index(c.argmax(), c.shape))  # the lower one stays, a known class before a new one
         if (left := float(c[i, j])) <= threshold:
             break
@@ -111,17 +142,18 @@ def evened(share, even):
     return within(np.full(len(share), share.mean()), np.maximum(share, 1e-6), even)
 
 
-def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch):
+def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch, seated=None, absent=0.0):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
-    threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`.  While
-    q(y|x) is flat every c is 1, and all stay.
-    P (K,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
+    threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`, and above
+    `absent` where labelled examples are `missing`.  While q(y|x) is flat every c is 1, and all stay.
+    P (K,K) and, or None, seated (known,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
     if mutual_information(P) < FLAT:
         return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
     if two <= guide:
         threshold = max(threshold, merge_known * two)
-    groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold)
+    groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold,
+                                   seated, absent)
     prior = dict(zip(groups, evened(np.array([share[group].sum() for group in groups.values()]), even).tolist()))
     return groups, replace(slots, prior=[prior.get(k, GONE) for k in range(len(P))],
                            merges=slots.merges + [[epoch, *merge] for merge in merges], closest=left)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from microgmdgm import data, merging, models, recipes, slots, training
 from microgmdgm.distributions import log_softmax
@@ -21,9 +22,9 @@ def planted(rows, K, leak=0.1):
     return P / P.sum()
 
 
-def updated(rows, K, known, threshold=0.2, prior=None, guide=0.4):
+def updated(rows, K, known, threshold=0.2, prior=None, guide=0.4, **labels):
     groups, found = slots.update(Slots(prior or [1 / K] * K, []), planted(rows, K), known=known, least=0.1 / K, threshold=threshold,
-                                 merge_known=2, guide=guide, even=0.8, epoch=8)
+                                 merge_known=2, guide=guide, even=0.8, epoch=8, **labels)
     return [groups[k] for k in sorted(groups)], found
 
 
@@ -75,6 +76,34 @@ def test_two_new_slots_as_close_as_two_known_classes_stay_apart():
     assert updated(rows, 6, known=2)[0] == [[0], [1], [2], [3], [4, 5]]
     assert updated(rows, 6, known=2, guide=0.2)[0] == [[0], [1], [2, 3], [4, 5]]  # 0.3 is too much to be a guide
     assert updated(rows, 6, known=1)[0] == [[0, 1], [2, 3], [4, 5]]  # nothing to compare with
+
+
+def test_a_new_slot_without_labelled_examples_of_a_known_class_is_no_part_of_it_unless_c_is_large():
+    """2 and 3 are as confused with 0, c = 0.5, and as large; of 20 labelled examples of class 0 six lie in 2, none in 3."""
+    rows = {(0, 0): 40, (2, 2): 40, (3, 3): 40, (0, 2): 40, (0, 3): 40, (1, 1): 90}
+    seated = np.array([[14.0, 0, 6, 0], [0, 20, 0, 0]])
+    assert updated(rows, 4, known=2, guide=0)[0] == [[0, 2, 3], [1]]
+    assert updated(rows, 4, known=2, guide=0, seated=seated, absent=0.7)[0] == [[0, 2], [1], [3]]
+    assert updated(rows, 4, known=2, guide=0, seated=seated, absent=0.25)[0] == [[0, 2, 3], [1]]
+    assert updated(rows, 4, known=2, guide=0, seated=seated / 10, absent=0.7)[0] == [[0, 2, 3], [1]]  # two labels are too few
+
+
+def test_labelled_examples_are_missing_where_a_random_sample_of_the_class_would_have_some():
+    """Of 20 in two equal parts so many as chance gives one of them with a probability of 0.01."""
+    share = np.array([0.1, 0.1, 0.05])
+    for n in range(11):
+        assert slots.missing(np.array([[20.0 - n, n, 0]]), share)[0, 1] == (binom.cdf(n, 20, 0.5) < 0.01)
+    assert slots.missing(np.array([[20.0, 0, 0]]), share)[0].tolist() == [False, True, True]
+    assert slots.missing(np.array([[10.0, 0, 0]]), share)[0].tolist() == [False, True, False]  # a third of ten is too little
+
+
+def test_labelled_examples_lie_in_the_slots_of_their_neighbours():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(at, 0.1, (30, 2)) for at in (0, 3, 6)])
+    seated = slots.seats(x, np.repeat([0, 2, 1], 30), np.array([[0, 0], [3, 3], [6, 6.0]]), np.array([0, 0, 1]), (2, 4))
+    np.testing.assert_allclose(seated, [[1, 0, 1, 0], [0, 1, 0, 0]])
+    few = slots.seats(x[:3], np.zeros(3, dtype=int), x[:1], np.array([1]), (2, 4))
+    np.testing.assert_allclose(few, [[0, 0, 0, 0], [1, 0, 0, 0]])
 
 
 def test_a_known_slot_that_took_in_a_new_one_is_still_known():
@@ -155,6 +184,21 @@ def test_training_merges_slots_and_leaves_them_out():
     assert q.shape[1] == trained.model.K and np.isfinite(trained.bound(x)).all()
     np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)
     assert np.mean(q.argmax(axis=1)[data.digits().y_test == 0] == 0) > 0.8  # a labelled class keeps its slot
+
+
+def test_training_asks_where_labelled_examples_lie(monkeypatch):
+    """Each of two runs, of its own labels; and if they were all in their own slots, no new one would be a part of these."""
+    recipe, seats, seen = replace(RECIPE, merge_absent=0.999), merging.seats, []
+    monkeypatch.setattr(merging, "seats", lambda *given: seen.append(seats(*given)) or seen[-1])
+    fitted(recipe, [0, 1])
+    for seated in seen:
+        np.testing.assert_allclose(seated.sum(axis=1), 10)  # labels a class
+        assert np.diag(seated).mean() > 8 and seated[:, :5].sum() < 50
+    assert len(seen) == 4 and not np.array_equal(seen[0], seen[1])
+    monkeypatch.setattr(merging, "seats", lambda *given: 1000 * np.eye(*given[-1]))
+    states, _ = fitted(recipe, [0, 1])
+    assert not [merge for each in states.slots for merge in each.merges if merge[2] < 5]
+    assert [merge for each in fitted(RECIPE, [0, 1])[0].slots for merge in each.merges if merge[2] < 5]
 
 
 def test_new_classes_are_rare_if_few_examples_are_in_their_slots():
