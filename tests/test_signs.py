@@ -92,10 +92,13 @@ def test_new_classes_that_a_known_slot_swallowed_are_missed():
     """Merging until only the known slots are left: p(y) then expects no new ones, but what it began with does."""
     X, _, given = blobs()
     recipe = replace(recipes.FAST_TABLE, minimum_epoch=1500, classifier_epochs=6, epochs=1, merge_from=6, merge_above=0.0,
-                     merge_last=0.0, merge_guide=0.0)
+                     merge_last=0.0, merge_guide=0.0, merge_absent=0.0)
     with pytest.warns(ConvergenceWarning):
         model = quick(recipe=recipe, extra_classes=1).fit(X, given)
     assert [sign.split(",")[0] for sign in model.signs_[:2]] == ["Only 2 slots are in use", "Only 0.0 % of the rows lie in new slots"]
+    with pytest.warns(ConvergenceWarning, match="No new class was found"):
+        model = quick(recipe=recipe, n_new_classes="auto").fit(X, given)
+    assert len(model.new_classes_) == 0 and [sign[:24] for sign in model.signs_] == ["No new class was found: "]
 
 
 def test_the_folder_of_an_experiment_keeps_the_signs_of_each_run(tmp_path):

@@ -194,8 +194,11 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         q (N,K), slots (N,), prior: that at the beginning"""
         known, counted = self.known_classes_.tolist(), self.n_new_classes != "auto"
         hidden = self.n_new_classes if counted and (slots < 0).any() else 0
-        return signs(q, self.trained_.model.prior, known, classes=len(known) + hidden, slots=slots,
-                     new=sum(prior[len(known):]) if counted else None) + rising(self.history_, self.recipe_.kl_warm_up)
+        none = [] if counted or len(self.new_classes_) else [
+            "No new class was found: there is none, or a known one has swallowed it. Give n_new_classes, or labels."]
+        return none + signs(q, self.trained_.model.prior, known, classes=len(known) + hidden, slots=slots,
+                            new=sum(prior[len(known):]) if counted else None) + rising(self.history_,
+                                                                                       self.recipe_.kl_warm_up)
 
     def _find_classes(self, y):
         """Set known_classes_, new_classes_ and classes_.     y (N,) -> the slot of each row, −1 without a label"""
