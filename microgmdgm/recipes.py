@@ -163,7 +163,7 @@ FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, fir
 # (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
 # small slot that holds a part of a class grows into it, and merges next.  Classes overlap more than those of images,
 # so that labels too say what is one class.  The learning rate rises at first, because wide tables diverge otherwise.
-FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=1.0, merge_guide=1.0,
+FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, merge_guide=1.0,
                      merge_absent=0.7, even=0.5, learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4,
                      warm_start=False)
 RECIPES = {"paper": PAPER, "fast": FAST}

@@ -8,7 +8,7 @@ image reveal it: if they put the image into slots j and k as easily as twice int
 c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So the two slots of
 largest c become one, whose rows and columns of P are sums, and this repeats until c is at a threshold.  That falls from
 epoch to epoch: the surest come first, and what is left is told apart the better for it.  It also depends on the data:
-two known classes are two for sure, and c has to be above theirs.  They never merge, and a new slot that is
+two known classes are two for sure, and c has to be clearly above theirs.  They never merge, and a new slot that is
 almost empty is dropped.  The slots that are left say how many classes there are and how frequent: p(y) becomes each
 slot's share of the examples, but evener (`evened`).  Rare classes stay rare, and p(y) does not keep examples in a wrong
 slot, where some are at that time.
