@@ -524,7 +524,8 @@ print(f"largest c of two known digits: {two_known.max():.2f}")
 # falling then. The known digits tell how much two classes are confused, for we know that they are two: 0.07 at most.
 # Larger images begin after six epochs, with the surest pairs, those above 0.5, and come to 0.14 after ten: a slot that
 # holds a little of a second class is told apart from it once the others are pure. There, and in tables, a merge also
-# has to be clearly above the known classes.
+# has to be clearly above the known classes. In tables classes overlap more, and labels say more than that: labelled rows
+# are a random sample of their class, so a new slot where too few of them lie is no part of it, unless $c$ is very large.
 #
 # Training goes on with the slots that are left. A merged one has the sum of the $q(y|x)$ of its parts; a free slot that
 # is almost empty is dropped; and $p(y)$ becomes each slot's share of the images, but evener: as near to equal shares as
