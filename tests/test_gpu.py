@@ -328,6 +328,23 @@ def test_rare_new_classes_are_told_there_too(cupy):
     assert [slots.tolerance for slots in state.slots] == [1, 0.7]
 
 
+def test_labelled_examples_are_found_among_the_others_there_too(cupy):
+    """As on the CPU, for the same θ; a slot that is gone has none."""
+    seated = []
+    for gpu in (True, False):
+        found = trainer("gm-dgm", TABLE, (0, 1), gpu=gpu)
+        state = found.start()
+        state.theta[...] = found.xp.asarray(np.random.default_rng(0).normal(0, 0.3, state.theta.shape), dtype="float32")
+        state.slots[1].prior[6] = 0.0
+        found.model.layout.views(state.theta)["q(y|x)"][-1][1, :, 6] = -60
+        seated.append([merging.labelled_seats(state, r, found.model, found.task) for r in (0, 1)])
+    for there, here in zip(*seated):
+        assert isinstance(there, np.ndarray) and there.shape == (5, 15)
+        np.testing.assert_allclose(there.sum(axis=1), 10)
+        assert np.abs(there - here).sum() < 1  # but for rounding where two slots are as probable
+    assert not np.array_equal(*seated[0]) and not seated[0][1][:, 6].any()
+
+
 def test_a_slot_is_split_there_too(cupy):
     """As on the CPU, to rounding; the other run stays as it is."""
     found, rng = trainer("gm-dgm", FAST, (0, 1)), np.random.default_rng(0)
