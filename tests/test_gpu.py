@@ -329,20 +329,21 @@ def test_rare_new_classes_are_told_there_too(cupy):
 
 
 def test_labelled_examples_are_found_among_the_others_there_too(cupy):
-    """As on the CPU, for the same θ; a slot that is gone has none."""
+    """As on the CPU, for the same θ; in the second run slot 6 is gone, and all rows are in slot 14."""
     seated = []
     for gpu in (True, False):
         found = trainer("gm-dgm", TABLE, (0, 1), gpu=gpu)
         state = found.start()
         state.theta[...] = found.xp.asarray(np.random.default_rng(0).normal(0, 0.3, state.theta.shape), dtype="float32")
         state.slots[1].prior[6] = 0.0
-        found.model.layout.views(state.theta)["q(y|x)"][-1][1, :, 6] = -60
+        found.model.layout.views(state.theta)["q(y|x)"][-1][1, :, 14] = 60
         seated.append([merging.labelled_seats(state, r, found.model, found.task) for r in (0, 1)])
     for there, here in zip(*seated):
         assert isinstance(there, np.ndarray) and there.shape == (5, 15)
         np.testing.assert_allclose(there.sum(axis=1), 10)
         assert np.abs(there - here).sum() < 1  # but for rounding where two slots are as probable
-    assert not np.array_equal(*seated[0]) and not seated[0][1][:, 6].any()
+    assert (seated[0][0] > 0).sum() > 10
+    np.testing.assert_allclose(seated[0][1][:, 14], 10)
 
 
 def test_a_slot_is_split_there_too(cupy):
