@@ -109,7 +109,7 @@ def missing(seated, share):
     """Whether labelled examples of a known class are missing from a slot.  They are a random sample of their class: if
     the slot were a part of it, as large a part of them would lie there, to chance.
     seated (known,n), as `seats` has it, and share (n,) of slots, known classes first -> (known,n)"""
-    part = share / (share + share[:len(seated), None])
+    part = share / np.maximum(share + share[:len(seated), None], 1e-30)
     N = seated + np.diag(seated)[:, None]
     return seated < N * part - FEWER * np.sqrt(N * part * (1 - part))
 
