@@ -8,7 +8,7 @@ from .backend import namespace, to_host
 from .batches import batches, epoch_size
 from .layers import mlp, relu
 from .models import log_q_y
-from .slots import LEAST, ROWS, averages, confusability, crowded, halves, rare, seats, split, update
+from .slots import LEAST, ROWS, SCARCE, averages, confusability, crowded, halves, rare, seats, split, update
 from .state import Phase
 
 LABELLED = 1_000  # labelled examples that are looked up among the others
@@ -37,6 +37,7 @@ def merge_slots(state, model, recipe, task):
     phase, U = Phase.at(model, recipe, state.epoch - 1), epoch_size(recipe, task)[0]
     layers, known = phase.layout.views(state.theta[:, phase.part])["q(y|x)"], len(task.labelled_classes)
     steps = [recipe.at(state.epoch - 1)] * math.ceil(ROWS / U)
+    scarce = 0 < task.labelled.shape[1] <= SCARCE * task.unlabelled.shape[1]
     seen = [(batch.tx[:, :U], batch.t2x) for batch in batches(state.rngs, model, recipe, task, steps)]
     P = sum(confusability(*(log_q_y(layers, tx)[0] for tx in images)) / len(seen) for images in seen)
     for r, P_r in enumerate(to_host(P)):
@@ -44,7 +45,7 @@ def merge_slots(state, model, recipe, task):
             state.slots[r], P_r, known=known, least=LEAST * np.min(model.prior),
             threshold=recipe.merge_threshold(state.epoch), merge_known=recipe.merge_known, guide=recipe.merge_guide,
             even=recipe.even, epoch=state.epoch, absent=recipe.merge_absent,
-            seated=labelled_seats(state, r, model, task) if known and recipe.merge_absent else None)
+            seated=labelled_seats(state, r, model, task) if recipe.merge_absent and scarce else None)
         mean, more = map(namespace(state.theta).asarray, averages(groups, model.K))
         for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):
             *_, W, b = phase.layout.views(flat)["q(y|x)"]

@@ -20,7 +20,8 @@ factor of p(y).
 
 Two classes may also overlap so much that maps mix them as easily.  Then labels tell: labelled examples are a random
 sample of their class, and if a new slot were a part of it, some of them would lie there.  Where they are `missing`, the
-new slot merges with the known one only if c is large.
+new slot merges with the known one only if c is large.  That holds while labels are scarce: of many, q(y|x) learns by
+heart where they are.
 
 The opposite failure is a slot that two classes share, which look alike under the largest maps, or were merged.  It
 shows in its share: a new slot that holds nearly twice as many examples as the usual one is `crowded` where all others
@@ -42,6 +43,7 @@ LEAST = 0.4     # of the smallest prior: a new slot with a smaller share is drop
 ROWS = 6_000    # unlabelled examples that P, and how rare new classes are, is measured on
 NEAR = 10       # unlabelled neighbours that say in which slot a labelled example lies
 FEWER = 2.5     # standard deviations: labelled examples are missing where so many fewer lie than expected
+SCARCE = 0.05   # labelled examples per unlabelled one, at most: else where they lie says nothing
 RARE = 0.75     # of what p(y) gives new slots: if they hold less, new classes are rare
 GONE = 1e-9     # p(y) of a slot that is gone
 NEVER = -60.0   # its logit

@@ -186,7 +186,7 @@ def test_training_merges_slots_and_leaves_them_out():
     assert np.mean(q.argmax(axis=1)[data.digits().y_test == 0] == 0) > 0.8  # a labelled class keeps its slot
 
 
-def test_training_asks_where_labelled_examples_lie(monkeypatch):
+def test_training_asks_where_labelled_examples_lie_if_they_are_few(monkeypatch):
     """Each of two runs, of its own labels; and if they were all in their own slots, no new one would be a part of these."""
     recipe, seats, seen = replace(RECIPE, merge_absent=0.999), merging.seats, []
     monkeypatch.setattr(merging, "seats", lambda *given: seen.append(seats(*given)) or seen[-1])
@@ -195,6 +195,10 @@ def test_training_asks_where_labelled_examples_lie(monkeypatch):
         np.testing.assert_allclose(seated.sum(axis=1), 10)  # labels a class
         assert np.diag(seated).mean() > 8 and seated[:, :5].sum() < 50
     assert len(seen) == 4 and not np.array_equal(seen[0], seen[1])
+    monkeypatch.setattr(merging, "SCARCE", 0.04)  # 50 of 1,198 are more than that
+    fitted(recipe, [0, 1])
+    assert len(seen) == 4
+    monkeypatch.undo()
     monkeypatch.setattr(merging, "seats", lambda *given: 1000 * np.eye(*given[-1]))
     states, _ = fitted(recipe, [0, 1])
     assert not [merge for each in states.slots for merge in each.merges if merge[2] < 5]
