@@ -10,6 +10,7 @@ from .layers import mlp, relu
 from .models import log_q_y
 from .slots import LEAST, ROWS, SCARCE, averages, confusability, crowded, halves, rare, seats, split, update
 from .state import Phase
+from .trained import Trained
 
 LABELLED = 1_000  # labelled examples that are looked up among the others
 
@@ -57,7 +58,7 @@ def merge_slots(state, model, recipe, task):
 
 def labelled_seats(state, r, model, task):
     """The `seats` of labelled examples of run r, among some of the unlabelled ones."""
-    xp, trained = namespace(state.theta), state.trained(model, task)[r]
+    xp, trained = namespace(state.theta), Trained.of(model, state.theta[r], state.slots[r], task)
     every, step = math.ceil(task.labelled.shape[1] / LABELLED), math.ceil(task.unlabelled.shape[1] / ROWS)
     x_l, x = (to_host(task.x[xp.asarray(rows)]) for rows in (task.labelled[r, ::every], task.unlabelled[r, ::step]))
     chosen = np.array(state.slots[r].alive)[trained.predict(x)]

@@ -109,7 +109,7 @@ def seats(x, chosen, x_labelled, labels, shape):
 
 def missing(seated, share):
     """Whether labelled examples of a known class are missing from a slot.  They are a random sample of their class: if
-    the slot were a part of it, as large a part of them would lie there, to chance.
+    the slot were the part p of it, n of N would lie there, a binomial number.  n < N p − `FEWER` √(N p (1−p))
     seated (known,n), as `seats` has it, and share (n,) of slots, known classes first -> (known,n)"""
     part = share / np.maximum(share + share[:len(seated), None], 1e-30)
     N = seated + np.diag(seated)[:, None]
