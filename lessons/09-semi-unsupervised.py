@@ -362,7 +362,7 @@ plt.show()
 #
 # No: look at M2 with the same recipe in the table. What gains is the way $q(y|x)$ is trained, which both share. To
 # compare the two priors of $z$, everything else has to stay the same. Both trained as in the paper, where $q(y|x)$ learns
-# from the bound alone but for its few labels, GM-DGM is ahead in each of ten seeds, and it stays ahead with other
-# settings where the paper's text leaves them open ([results](results/README.md#what-the-text-leaves-open)): there the
-# prior does matter.
+# from the bound alone but for its few labels, GM-DGM is ahead in each of ten seeds, and so it is with five other
+# settings, in three seeds each, where the paper's text leaves them open
+# ([results](results/README.md#what-the-text-leaves-open)): there the prior does matter.
 # </details>

@@ -9,8 +9,8 @@ import microgmdgm
 
 HOUSE = Path(microgmdgm.__file__).parent
 PAPER = ("backend", "parameters", "layers", "distributions", "models", "marginal", "invariance", "objectives", "adam")
-LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "noise", "batches", "slots", "trained", "state", "merging", "machine",
-            "training", "checkpoint", "evaluation", "signs", "generative", "plots", "pages")
+LEARNING = ("gradcheck", "recipes", "files", "data", "augmentation", "noise", "batches", "slots", "trained", "state",
+            "merging", "machine", "training", "checkpoint", "evaluation", "signs", "generative", "plots", "pages")
 ROOMS = {"experiment": ("job", "executors", "table1", "folder", "report", "progress", "options", "command"),
          "sklearn": ("labels", "tables", "estimator"),
          "openset": ("analysis", "figures", "tables", "command")}

@@ -281,7 +281,7 @@ def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(tmp_path):
     summary = json.loads((out / "summary.json").read_text())
     finished = [run["seed"] for run in summary["models"]["gm-dgm"]["runs"]]
     assert finished and finished == sorted(finished)  # of two at a time the later may end first
-    assert {path.name for path in out.glob("model-*.npz")} == {f"model-gm-dgm-seed{seed}.npz" for seed in finished}
+    assert all((out / f"model-gm-dgm-seed{seed}.npz").exists() for seed in finished)
 
 
 def test_a_collapsed_run_says_so(tmp_path, capsys):
