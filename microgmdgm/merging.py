@@ -43,9 +43,7 @@ def merge_slots(state, model, recipe, task):
     P = sum(confusability(*(log_q_y(layers, tx)[0] for tx in images)) / len(seen) for images in seen)
     for r, P_r in enumerate(to_host(P)):
         groups, state.slots[r] = update(
-            state.slots[r], P_r, known=known, least=LEAST * np.min(model.prior),
-            threshold=recipe.merge_threshold(state.epoch), merge_known=recipe.merge_known, guide=recipe.merge_guide,
-            even=recipe.even, epoch=state.epoch, absent=recipe.merge_absent,
+            state.slots[r], P_r, recipe, state.epoch, known=known, least=LEAST * np.min(model.prior),
             seated=labelled_seats(state, r, model, task) if recipe.merge_absent and scarce else None)
         mean, more = map(namespace(state.theta).asarray, averages(groups, model.K))
         for flat in (state.theta[:, phase.part], state.adam.m, state.adam.v):

@@ -144,19 +144,19 @@ def evened(share, even):
     return within(np.full(len(share), share.mean()), np.maximum(share, 1e-6), even)
 
 
-def update(slots, P, *, known, least, threshold, merge_known, guide, even, epoch, seated=None, absent=0.0):
-    """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above the
-    threshold and above `merge_known` times the largest c of two known classes, if that is at most `guide`, and above
-    `absent` where labelled examples are `missing`.  While q(y|x) is flat every c is 1, and all stay.
-    P (K,K) and, or None, seated (known,K), `known` classes first -> {slot: [slots that become it]}, Slots"""
+def update(slots, P, recipe, epoch, *, known, least, seated=None):
+    """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above
+    recipe.merge_threshold(epoch), above `merge_known` times the largest c of two known classes if that is at most
+    `merge_guide`, and above `merge_absent` where labelled examples are `missing`.  While q(y|x) is flat every c is 1,
+    and all stay.     P (K,K), `known` classes first, seated (known,K) or None -> {slot: [slots that become it]}, Slots"""
     if mutual_information(P) < FLAT:
         return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
-    if two <= guide:
-        threshold = max(threshold, merge_known * two)
+    threshold = max(recipe.merge_threshold(epoch), recipe.merge_known * two if two <= recipe.merge_guide else 0)
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold,
-                                   seated, absent)
-    prior = dict(zip(groups, evened(np.array([share[group].sum() for group in groups.values()]), even).tolist()))
+                                   seated, recipe.merge_absent)
+    shares = np.array([share[group].sum() for group in groups.values()])
+    prior = dict(zip(groups, evened(shares, recipe.even).tolist()))
     return groups, replace(slots, prior=[prior.get(k, GONE) for k in range(len(P))],
                            merges=slots.merges + [[epoch, *merge] for merge in merges], closest=left)
 

@@ -22,9 +22,12 @@ def planted(rows, K, leak=0.1):
     return P / P.sum()
 
 
-def updated(rows, K, known, threshold=0.2, prior=None, guide=0.4, **labels):
-    groups, found = slots.update(Slots(prior or [1 / K] * K, []), planted(rows, K), known=known, least=0.1 / K, threshold=threshold,
-                                 merge_known=2, guide=guide, even=0.8, epoch=8, **labels)
+RULES = replace(recipes.FAST, merge_above=0.2, merge_last=0.2, merge_known=2, merge_guide=0.4, even=0.8)
+
+
+def updated(rows, K, known, seated=None, **rules):
+    groups, found = slots.update(Slots([1 / K] * K, []), planted(rows, K), replace(RULES, **rules), 8, known=known,
+                                 least=0.1 / K, seated=seated)
     return [groups[k] for k in sorted(groups)], found
 
 
@@ -74,7 +77,7 @@ def test_two_new_slots_as_close_as_two_known_classes_stay_apart():
     """Two known classes have c = 0.3; two new slots 0.4, and two others 0.7."""
     rows = {(0, 0): 50, (1, 1): 50, (0, 1): 30, (2, 2): 50, (3, 3): 50, (2, 3): 40, (4, 4): 50, (5, 5): 50, (4, 5): 70}
     assert updated(rows, 6, known=2)[0] == [[0], [1], [2], [3], [4, 5]]
-    assert updated(rows, 6, known=2, guide=0.2)[0] == [[0], [1], [2, 3], [4, 5]]  # 0.3 is too much to be a guide
+    assert updated(rows, 6, known=2, merge_guide=0.2)[0] == [[0], [1], [2, 3], [4, 5]]  # 0.3 is too much to be a guide
     assert updated(rows, 6, known=1)[0] == [[0, 1], [2, 3], [4, 5]]  # nothing to compare with
 
 
@@ -82,10 +85,10 @@ def test_a_new_slot_without_labelled_examples_of_a_known_class_is_no_part_of_it_
     """2 and 3 are as confused with 0, c = 0.5, and as large; of 20 labelled examples of class 0 six lie in 2, none in 3."""
     rows = {(0, 0): 40, (2, 2): 40, (3, 3): 40, (0, 2): 40, (0, 3): 40, (1, 1): 90}
     seated = np.array([[14.0, 0, 6, 0], [0, 20, 0, 0]])
-    assert updated(rows, 4, known=2, guide=0)[0] == [[0, 2, 3], [1]]
-    assert updated(rows, 4, known=2, guide=0, seated=seated, absent=0.7)[0] == [[0, 2], [1], [3]]
-    assert updated(rows, 4, known=2, guide=0, seated=seated, absent=0.25)[0] == [[0, 2, 3], [1]]
-    assert updated(rows, 4, known=2, guide=0, seated=seated / 10, absent=0.7)[0] == [[0, 2, 3], [1]]  # two labels are too few
+    assert updated(rows, 4, known=2, merge_guide=0)[0] == [[0, 2, 3], [1]]
+    assert updated(rows, 4, known=2, merge_guide=0, seated=seated, merge_absent=0.7)[0] == [[0, 2], [1], [3]]
+    assert updated(rows, 4, known=2, merge_guide=0, seated=seated, merge_absent=0.25)[0] == [[0, 2, 3], [1]]
+    assert updated(rows, 4, known=2, merge_guide=0, seated=seated / 10, merge_absent=0.7)[0] == [[0, 2, 3], [1]]  # two labels are too few
 
 
 def test_labelled_examples_are_missing_where_a_random_sample_of_the_class_would_have_some():
@@ -108,7 +111,7 @@ def test_labelled_examples_lie_in_the_slots_of_their_neighbours():
 
 def test_a_known_slot_that_took_in_a_new_one_is_still_known():
     """Once 2 is part of 0, what is left of it is as confused with 1; 0 and 1 are known."""
-    groups, _ = updated({(0, 0): 50, (1, 1): 50, (2, 2): 50, (0, 2): 50, (1, 2): 40, (0, 1): 30}, 3, known=2, guide=0)
+    groups, _ = updated({(0, 0): 50, (1, 1): 50, (2, 2): 50, (0, 2): 50, (1, 2): 40, (0, 1): 30}, 3, known=2, merge_guide=0)
     assert groups == [[0, 2], [1]]
 
 
@@ -116,8 +119,7 @@ def test_an_empty_slot_is_dropped_and_an_empty_known_one_is_not():
     groups, found = updated({(2, 2): 100, (3, 3): 100}, 5, known=2)
     assert groups == [[0], [1], [2], [3]] and all(p > slots.GONE for p in found.prior[:4])
     assert found.prior[4] == pytest.approx(slots.GONE)
-    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), known=2, least=0.02, threshold=0.2, merge_known=2, guide=0.4, even=0.8,
-                                epoch=9)
+    again, found = slots.update(found, planted({(2, 2): 100, (4, 4): 100}, 5), RULES, 9, known=2, least=0.02)
     assert sorted(again) == found.alive == [0, 1, 2]  # what is gone does not come back
 
 
@@ -231,12 +233,12 @@ def test_the_surest_slots_merge_first(monkeypatch):
     assert [recipes.FAST.merge_threshold(epoch) for epoch in (6, 8, 10)] == pytest.approx([0.5, np.sqrt(0.5 * 0.14), 0.14])
     short = replace(recipes.FAST, classifier_epochs=8)  # fewer than first_epochs
     assert [short.merge_threshold(epoch) for epoch in (6, short.last_merge)] == pytest.approx([0.5, 0.14])
-    asked, update = {}, merging.update
-    monkeypatch.setattr(merging, "update", lambda slots, P, **more: (
-        asked.update({more["epoch"]: (more["threshold"], more["merge_known"], more["guide"])}), update(slots, P, **more))[1])
+    asked, update = [], merging.update
+    monkeypatch.setattr(merging, "update", lambda slots, P, recipe, epoch, **more: (
+        asked.append(epoch), update(slots, P, recipe, epoch, **more))[1])
     state, _ = fitted(RECIPE, [0])
-    assert asked == {6: pytest.approx((0.5, 1.5, 0.4)), 7: pytest.approx((0.14, 1.5, 0.4))}
-    assert all(c > asked[epoch][0] for epoch, *_, c in state.slots[0].merges)
+    assert asked == [6, 7] and RECIPE.merge_threshold(7) == pytest.approx(0.14)
+    assert all(c > RECIPE.merge_threshold(epoch) for epoch, *_, c in state.slots[0].merges)
 
 
 def test_examples_that_are_all_alike_have_even_halves():
@@ -276,13 +278,13 @@ def one_too_few(monkeypatch):
     -> a list, to which training adds these two"""
     update, taken = merging.update, []
 
-    def worse(found, P, *, known, epoch, **more):
+    def worse(found, P, recipe, epoch, *, known, **more):
         if epoch == 7:
             big = sorted(range(known, len(P)), key=lambda k: -P[k, k])[:2]
             P = P.copy()
             P[np.ix_(big, big)] = np.sqrt(np.outer(np.diag(P)[big], np.diag(P)[big]))
             taken.append(sorted(big))
-        return update(found, P, known=known, epoch=epoch, **more)
+        return update(found, P, recipe, epoch, known=known, **more)
     monkeypatch.setattr(merging, "update", worse)
     return taken
 
