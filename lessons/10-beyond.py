@@ -556,7 +556,7 @@ draw_path(*path_of(alone_second))
 # and labels than here. Or after: on larger images the package looks, once slots have merged, for a *free* slot that
 # holds nearly twice as many images as the usual one, while all others are about equally full. Two classes share it,
 # then, and it is split: into the two clusters of its images in the last hidden layer of $q(y|x)$, where distances are
-# measured by what maps change (`slots.halves`). A slot that is split wrongly would be a class with two slots, and no
+# measured by what maps change (`slots.bisect`). A slot that is split wrongly would be a class with two slots, and no
 # $c$ would tell it from two classes; so only the share decides. The package's report on data of one's own says where a
 # known slot may have swallowed a new class.
 

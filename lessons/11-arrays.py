@@ -38,7 +38,7 @@ import array_api_strict
 import autograd
 import matplotlib.pyplot as plt
 import numpy as np
-from microgmdgm import Model, Recipe, backend, check_pullback, data, layers, models
+from microgmdgm import Model, Recipe, backend, check_pullback, data, layers, machine, models
 from microgmdgm.backend import namespace
 from microgmdgm.batches import Task
 from microgmdgm.layers import one_hot
@@ -107,7 +107,7 @@ try:
     xp = backend.gpu()
     on_gpu = models.bound_given_y(model, model.layout.views(xp.asarray(theta)), x=xp.asarray(x), y=xp.asarray(y),
                                   eps=xp.asarray(eps))[0]
-    print(f"on {backend.device_name(xp)}: largest difference {np.abs(backend.to_host(on_gpu) - ours).max():.0e} nats")
+    print(f"on {machine.device_name(xp)}: largest difference {np.abs(backend.to_host(on_gpu) - ours).max():.0e} nats")
 except ValueError as message:
     print("No GPU here:", message)
 

@@ -4,7 +4,6 @@ The mathematics never names a library: it asks its arguments (`namespace`), so t
 program runs on NumPy, on CuPy, and under autograd's tracer.  Only this file knows CuPy.
 """
 
-import platform
 from functools import cache, wraps
 
 import numpy as np
@@ -78,14 +77,3 @@ def constant(values, xp, dtype, f=np.asarray):
 def numbers(n, xp, dtype=None, step=1):
     """0, 1, …, n − 1, times step, made on a GPU once."""
     return step * xp.arange(n, dtype=dtype)
-
-
-def device_name(xp=np):
-    """The processor that xp computes on, in words."""
-    if xp is not np:
-        return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode()
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -113,7 +113,7 @@ def draw_batch(noise, model, recipe, task, rows, slots, step):
     grey = xp.asarray(task.x[xp.reshape(rows, (-1,))], dtype=xp.float32) * (1 / task.white)
     grey = xp.reshape(grey, (R, N, -1))
     t = partial(augmented, task, noise=noise, maps=step.maps, sigma=step.noise)
-    plain = not recipe.gamma and not (task.image_shape and step.maps)
+    plain = not recipe.gamma and not (step.maps if task.image_shape else step.noise)
     x = t2x = d = u = eps = None
     if step.joint or plain:
         x = observed(task, grey, noise, model.likelihood)

@@ -167,6 +167,9 @@ def npz(path):
         if y.dtype.kind not in "ui" or y.min() < 0 or y.max() > y_train.max():
             raise DataError(f"{path}: y_{name} must hold whole numbers from 0, and no class that y_train lacks; "
                             "where rows have no label, python run_mnist.py wants them as x and y")
+    if len(found := np.unique(y_train)) <= y_train.max():
+        raise DataError(f"{path}: y_train has {len(found)} classes, numbered up to {y_train.max()}: number them 0, 1, "
+                        "… without gaps")
     shape = image_shape_in(arrays, x_train.shape[1], path)
     return Data(Path(path).stem, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), shape,
                 float(max(x_train.max(), 1e-30)))
@@ -249,17 +252,14 @@ def hide_labels(y, labelled_classes, labels_per_class, rng):
     """Which examples keep their label: (indices (L,), slots (L,)), `labels_per_class` of each labelled
     class at random, or all where it is None.  The i-th labelled class has slot i.
     Raises ValueError if there are too few."""
-    if labels_per_class is None and len(labelled_classes):
-        keep = [np.flatnonzero(y == label) for label in labelled_classes]
-        return np.concatenate(keep), np.repeat(np.arange(len(keep)), [len(k) for k in keep])
     keep = []
     for label in labelled_classes:
         members = np.flatnonzero(y == label)
-        if labels_per_class > len(members):
+        if not 0 < (labels_per_class or 1) <= len(members):
             raise ValueError(f"class {label} has {len(members)} training examples, "
-                             f"fewer than the {labels_per_class} labels asked for")
-        keep.append(rng.choice(members, labels_per_class, replace=False))
-    slots = np.repeat(np.arange(len(keep)), labels_per_class or 0)
+                             f"fewer than the {labels_per_class or 1} labels asked for")
+        keep.append(members if labels_per_class is None else rng.choice(members, labels_per_class, replace=False))
+    slots = np.repeat(np.arange(len(keep)), np.array([*map(len, keep)], dtype=int))
     return np.concatenate([*keep, np.empty(0)]).astype(np.int64), slots
 
 

@@ -16,7 +16,7 @@ from .distributions import cross_entropy
 from .models import log_prior, log_q_y
 
 
-def agreement(log_q, log_q2):
+def mean_cross_entropy(log_q, log_q2):
     """Mean over rows of CE(q, q2).     (…,N,K), (…,N,K) -> (…)"""
     xp = namespace(log_q2)
     ce, ce_pullback = cross_entropy(log_q, log_q2)
@@ -28,8 +28,8 @@ def agreement(log_q, log_q2):
 
 def consistency(log_q, log_q2):
     """½ CE(q, q2) + ½ CE(q2, q), means over rows.     (…,N,K), (…,N,K) -> (…)"""
-    there, there_pullback = agreement(log_q, log_q2)
-    back, back_pullback = agreement(log_q2, log_q)
+    there, there_pullback = mean_cross_entropy(log_q, log_q2)
+    back, back_pullback = mean_cross_entropy(log_q2, log_q)
 
     def pullback(d):
         dq, dq2 = there_pullback(0.5 * d)

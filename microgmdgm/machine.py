@@ -1,7 +1,10 @@
-"""What makes a machine slow, and is no part of the mathematics: memory that comes and goes, and numbers next to 0."""
+"""The machine, which is no part of the mathematics: its name, and what makes it slow, memory that comes and goes and
+numbers next to 0."""
 
 import ctypes
 import platform
+
+import numpy as np
 
 from .backend import namespace
 
@@ -33,3 +36,14 @@ def drop_tiny(x):
     """
     xp = namespace(x)
     x[...] = xp.where(xp.abs(x) < TINY, xp.zeros_like(x), x)
+
+
+def device_name(xp=np):
+    """The processor that xp computes on, in words."""
+    if xp is not np:
+        return xp.cuda.runtime.getDeviceProperties(xp.cuda.Device().id)["name"].decode()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,18 +1,20 @@
 """Which (example, class) pairs stand for the sum over y of Eq. 10, and with what weight.
 
-The exact sum takes all K classes of each unlabelled example.  The sparse one takes the few most probable classes and
-one sample of the rest, with the weight (mass of the rest) / q(sample) (Liu et al., 2019, Rao-Blackwellized stochastic
-gradients); a rest of little mass is sampled only now and then, with a larger weight.  The expectation is the exact sum,
-in value and in gradient.  As q(y|x) sharpens, cost and variance fall.  While q(y|x) is flat, that variance keeps new
-slots from coming into use, so start with the exact sum.
+The exact sum takes all K classes of each unlabelled example but those of next to no probability, which change no sum.
+The sparse one takes the few most probable classes and one sample of the rest, with the weight (mass of the rest) /
+q(sample) (Liu et al., 2019, Rao-Blackwellized stochastic gradients); a rest of little mass is sampled only now and
+then, with a larger weight.  The expectation is the exact sum, in value and in gradient.  As q(y|x) sharpens, cost and
+variance fall.  While q(y|x) is flat, that variance keeps new slots from coming into use, so start with the exact sum.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .backend import namespace, numbers
 
+NOTHING = 1e-12  # q(y|x) of a class without a part in the exact sum: less than float32 rounds, or Adam's ε lets through
 RARE = 0.05      # if the rest has less mass than this, it is sampled with probability mass / RARE
 PROBABLE = 3e-3  # a top class after the first belongs to the rest if its probability is lower
 
@@ -28,11 +30,12 @@ class Pairs:
 
 
 def exact(log_q):
-    """All K pairs of each example, weight 1.     log q (…,N,K) -> Pairs of N·K"""
+    """All K pairs of each example, weight 1, or 0 where q(y|x) is below `NOTHING`.     log q (…,N,K) -> Pairs of N·K"""
     xp = namespace(log_q)
     *runs, N, K = log_q.shape
     pair = xp.broadcast_to(numbers(N * K, xp), (*runs, N * K))
-    return Pairs(example=pair // K, y=pair % K, weight=xp.ones((*runs, N * K), dtype=log_q.dtype))
+    weight = xp.asarray(log_q > math.log(NOTHING), dtype=log_q.dtype)
+    return Pairs(example=pair // K, y=pair % K, weight=xp.reshape(weight, (*runs, N * K)))
 
 
 def sparse(log_q, u, top=1):
@@ -72,6 +75,14 @@ def compact(pairs):
     return Pairs(*(np.take_along_axis(a, order, axis=-1) for a in (pairs.example, pairs.y, pairs.weight)))
 
 
+def as_alone(eps, weight, samples=1):
+    """The noise in the order in which each run would use it without the pairs that fill it up, on the CPU.
+    eps (…,P',Z), weight (…,P) of compact pairs, of which each is used `samples` times -> (…,P',Z)"""
+    added, place = np.sum(weight == 0, axis=-1, keepdims=True), np.arange(eps.shape[-2])
+    place = place - np.minimum(place // max(weight.shape[-1], 1), samples) * added
+    return np.take_along_axis(eps, place[..., None], axis=-2)
+
+
 def with_labelled(pairs, labels, U, samples=1):
     """The pairs of U unlabelled examples, then those of the labelled ones, which follow in x.
     labels (…,L).  With several samples of z each pair is repeated `samples` times, with 1/samples of its weight."""
@@ -89,7 +100,8 @@ def pairs(log_q, *, sum_over_y, u, labels, eps, top=1, samples=1):
     """The pairs of a step, those of the U unlabelled examples first, with their noise.
     log q (…,U,K), u (…,U), labels (…,L), eps (…,P',Z), of which the first rows are used, one per pair"""
     chosen = exact(log_q) if sum_over_y == "exact" else sparse(log_q, u, top)
-    if sum_over_y == "sparse" and namespace(log_q) is np:
+    if namespace(log_q) is np:
         chosen = compact(chosen)
+        eps = as_alone(eps, chosen.weight, samples)
     chosen = with_labelled(chosen, labels, log_q.shape[-2], samples)
     return replace(chosen, eps=eps[..., :chosen.y.shape[-1], :])

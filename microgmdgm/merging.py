@@ -8,18 +8,19 @@ from .backend import namespace, to_host
 from .batches import batches, epoch_size
 from .layers import mlp, relu
 from .models import log_q_y
-from .slots import LEAST, ROWS, SCARCE, averages, confusability, crowded, halves, rare, seats, split, update
+from .slots import LEAST, ROWS, SCARCE, averages, bisect, confusability, crowded, rare, seats, split, update
 from .state import Phase
 from .trained import Trained
 
-LABELLED = 1_000  # labelled examples that are looked up among the others
+LABELLED = 1_000   # labelled examples that are looked up among the others
+TOLERANT_FROM = 2  # epochs after which it shows whether new classes are rare
 
 
 def adapt_slots(state, model, recipe, task):
     """Adapt the slots of each run to the classes found, as the recipe has it after so many epochs, in place."""
-    if recipe.tolerance < 1 and state.epoch == recipe.tolerant_from:
+    if recipe.tolerance < 1 and state.epoch == TOLERANT_FROM:
         tolerate(state, model, recipe, task)
-    if 0 < recipe.merge_from <= state.epoch <= recipe.last_merge:
+    if recipe.merges and recipe.merge_from <= state.epoch <= recipe.last_merge:
         merge_slots(state, model, recipe, task)
 
 
@@ -78,7 +79,7 @@ def split_slots(state, r, phase, slots, seen):
         inside = to_host(xp.argmax(h @ W + b, axis=-1)) == slot
         if not inside.any():
             continue
-        w, bias = (xp.asarray(a / 2, dtype=W.dtype) for a in halves(to_host(h)[inside], to_host(h2)[inside]))
+        w, bias = (xp.asarray(a / 2, dtype=W.dtype) for a in bisect(to_host(h)[inside], to_host(h2)[inside]))
         for flat in flats:  # the new slot begins as its copy
             *_, W_, b_ = (array[r] for array in phase.layout.views(flat)["q(y|x)"])
             W_[:, new], b_[:, new] = W_[:, slot], b_[:, slot]

@@ -1,7 +1,7 @@
 """The objective, to be maximised: a weighted sum of terms, each with a value and a pullback.
 
     q(y|x) alone       α log q(y|x) − γ [c consistency + s smoothness + β balance]
-    q(y|x) held        L(x) + l L(x,y) + d dreams
+    q(y|x) held        L(x) + l L(x,y) + α log q(y|x) + d dreams                     q(y|x) is a constant
     the whole model    L(x) + l L(x,y) + α log q(y|x) − γ […]                        Eq. 2, less what γ adds
     any                − ½ Σ λ θ², a Gaussian prior on the weights
 
@@ -14,10 +14,11 @@ from functools import partial, reduce
 from operator import add as plus
 
 from .backend import namespace
-from .invariance import agreement, balance, consistency
+from .invariance import balance, consistency, mean_cross_entropy
 from .models import at, bound_given_y, decode, log_q_y, mean_x, prior_sample, unlabelled_bound
 from .parameters import add
 
+DREAMS = 40  # in a step
 INVARIANCE = ("consistency", "smoothness", "balance")
 
 
@@ -72,12 +73,11 @@ def dreams(model, params, *, y, eps):
     return xp.mean(log_q_at, axis=-1), pullback
 
 
-def held(model, params, batch, *, choose, kl_weight, dreamt, **_):
-    """The terms that train the other networks while q(y|x) is held: the bounds of Eq. 2, and dreams of the
-    classes of the batch's first examples."""
+def held(model, params, batch, *, choose, kl_weight):
+    """The terms while q(y|x) is held: the bounds of Eq. 2, and dreams of the classes of the batch's first examples."""
     log_q, _ = log_q_y(params["q(y|x)"], batch.tx)
     terms, eq2_pullback = eq2(model, params, batch, log_q, choose=choose, kl_weight=kl_weight)
-    y = namespace(log_q).argmax(log_q[..., :dreamt, :], axis=-1)
+    y = namespace(log_q).argmax(log_q[..., :DREAMS, :], axis=-1)
     terms["dreams"], dreams_pullback = dreams(model, params, y=y, eps=batch.eps[..., -y.shape[-1]:, :])
 
     def pullback(dterms):
@@ -107,7 +107,7 @@ def smoothness(params, batch, log_q, *, perturb):
     U, layers = batch.d.shape[-2], params["q(y|x)"]
     r, target = perturb(layers, log_q[..., :U, :], batch.tx[..., :U, :])
     log_q_r, r_pullback = log_q_y(layers, batch.tx[..., :U, :] + r, wrt="W")
-    around, around_pullback = agreement(target, log_q_r)
+    around, around_pullback = mean_cross_entropy(target, log_q_r)
 
     def pullback(dterms):
         _, dq_r = around_pullback(dterms["smoothness"])

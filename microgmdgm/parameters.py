@@ -67,8 +67,8 @@ class Layout:
     def kernels(self, like):
         """1 where θ holds a weight and 0 where it holds a bias, (P,) like θ."""
         xp = namespace(like)
-        return xp.concat([xp.full((stop - start,), float(shape[0] > 1), dtype=like.dtype)
-                          for _, start, stop, shape, _ in self.parts()])
+        return xp.concat([xp.full((stop - start,), float(sigma > 0), dtype=like.dtype)
+                          for _, start, stop, _, sigma in self.parts()])
 
 
 def add(*gradients):

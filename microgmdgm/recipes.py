@@ -38,8 +38,7 @@ class Recipe:
     consistency: WEIGHT = 1.0       # c, the weight of consistency under two maps among the invariance terms
     smoothness: WEIGHT = 1.0        # s, the weight of the adversarial term among them
     beta: WEIGHT = 8.0              # β, the weight of balance among them
-    tolerance: PART = 1.0           # balance leaves slots alone from p(y) times this to p(y) over this, in runs whose
-    tolerant_from: MORE_EPOCHS = 2  # new classes turn out to be rare after so many epochs (slots.py)
+    tolerance: PART = 1.0           # where new classes are rare, balance leaves slots between p(y) times and over this
     first_epochs: MORE_EPOCHS = 0   # number of first epochs in which the factors first_… apply
     first_maps: SCALE = 1.0         # multiplies `maps` and `noise` during the first epochs
     maps_grow: FEW = 1              # number of epochs over which `maps` and `noise` grow to that size, in equal steps
@@ -47,16 +46,15 @@ class Recipe:
     smooth_from: MORE_EPOCHS = 0    # epochs before the first one with smoothness
     first_beta: WEIGHT = 1.0        # multiplies `beta` during the first epochs
     merge_from: MORE_EPOCHS = 0     # slots merge after each epoch from this one to last_merge; 0: never
-    merge_above: SHARE = 0.2        # after the first of them two slots merge if their c (slots.py) is above this,
-    merge_last: SHARE = 0.1         # after the last of them above this, and in any case above
-    merge_known: SCALE = 1.5        # so many times the largest c of two known classes, which are two for sure,
-    merge_guide: SHARE = 0.4        # if that is at most this: else it is no guide
-    merge_absent: SHARE = 0.0       # above this if labelled examples of the known class are missing; 0: no matter
-    split_above: SCALE = 0.0        # then a new slot that holds so many times the median slot is split; 0: none
-    even: PART = 0.8                # p(y) is then as even as it can be within this factor of the slots' shares
+    merge_above: SHARE = 0.2        # c (slots.py) above which two slots merge after the first of these epochs
+    merge_last: SHARE = 0.1         # c above which they merge after the last of them
+    merge_known: SCALE = 1.5        # c must also be above so many times the largest c of two known classes
+    merge_guide: SHARE = 0.4        # unless the latter is larger than this, and no guide
+    merge_absent: SHARE = 0.0       # c above which they merge although labelled examples are missing; 0: no matter
+    split_above: SCALE = 0.0        # so many times the median share at which a new slot is split in the end; 0: none
+    even: PART = 0.8                # after a merge p(y) is as even as it can be within this factor of the slots' shares
     gamma_held: SHARE = 0.0         # share of the whole model's epochs during which γ stays at `gamma`
-    gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to gamma_end
-    gamma_end: WEIGHT = 0.0         # γ in the last epochs
+    gamma_gone: SHARE = 0.0         # share of them after which γ has fallen, linearly, to 0
     noise: SCALE = 0.0              # σ of the noise added to rows of a table, as a share of the root mean square of x
     adversarial_length: SCALE = 0.22  # length of the adversarial r, as a share of the mean length of x
     q_from_bound: SWITCH = True     # whether q(y|x) receives the gradient of L(x)
@@ -66,7 +64,6 @@ class Recipe:
     held: SHARE = 0.0               # share of the whole model's epochs, the first ones, in which q(y|x) is held fixed
     q_rate: SHARE = 1.0             # learning rate of q(y|x) after these, as a share of that of the other networks
     dream: WEIGHT = 0.0             # weight of dreams, samples that q(y|x) reads back, while it is held
-    dreamt: COUNT = 40              # dreams in a step
     kl_warm_up: WEIGHT = 0.0        # first epochs of these over which the weight of the KL of z rises from 0 to 1
     rate_warm_up: MORE_EPOCHS = 0   # steps over which the whole model's rate rises from 0, whenever Adam starts anew
     warm_start: SWITCH = False      # whether the whole model starts from q(y|x) and the mean of x (training.py)
@@ -96,6 +93,11 @@ class Recipe:
         return self.classifier_epochs + self.epochs
 
     @property
+    def merges(self):
+        """Whether slots merge at all."""
+        return self.gamma > 0 and 0 < self.merge_from <= self.last_merge
+
+    @property
     def last_merge(self):
         """The epoch after which slots merge for the last time."""
         return min(self.first_epochs, self.classifier_epochs)
@@ -123,11 +125,10 @@ class Recipe:
         return self.merge_above ** (1 - share) * self.merge_last ** share
 
     def _gamma(self, progress):
-        """γ, constant and then falling linearly to gamma_end."""
+        """γ, constant and then falling linearly to 0."""
         if progress < self.gamma_held:
             return self.gamma
-        fall = min((progress - self.gamma_held) / max(self.gamma_gone - self.gamma_held, 1e-9), 1)
-        return self.gamma + fall * (self.gamma_end - self.gamma)
+        return self.gamma * (1 - min((progress - self.gamma_held) / max(self.gamma_gone - self.gamma_held, 1e-9), 1))
 
 
 # The paper gives neither the learning rate nor alpha: Adam's own rate, and Kingma et al.'s 0.1 N on sums, which is 0.1
@@ -142,17 +143,17 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # class is told apart from it once the others are pure.
 # A slot that two classes share holds twice as many as another, and one that has a class and half of another 1.5 times:
 # only the first is split.
-# Where no class is labelled, smoothness waits until the maps have grown (`recipe_for`): q(y|x) begins flat, and without
+# Where no class is labelled, smoothness waits until the maps have grown (`for_slots`): q(y|x) begins flat, and without
 # labels smoothness may hold it there.
 # Where new classes turn out to be much rarer than p(y) says, balance tolerates it: else frequent known ones fill slots
 # meant for new ones, and rare new ones share what is left.  Not elsewhere, where a known slot may take in a part of
 # another class.
-FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_rate=2e-3, classifier_decay_from=0.6,
-              unlabelled_batch=250, labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0,
-              maps=0.75, gamma=50.0, smoothness=2.0, beta=4.0, tolerance=0.7, merge_from=6, merge_above=0.5,
-              merge_last=0.14, split_above=1.7, minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3,
-              first_smoothness=0.5, first_beta=2.0, held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True,
-              labelled_share=True, joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
+FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_decay_from=0.6, unlabelled_batch=250,
+              labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0, maps=0.75, gamma=50.0, smoothness=2.0,
+              beta=4.0, tolerance=0.7, merge_from=6, merge_above=0.5, merge_last=0.14, split_above=1.7,
+              minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.5, first_beta=2.0,
+              held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True, labelled_share=True, joint_share=0.4,
+              sum_over_y="sparse", minimum_sd=0.1)
 # Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
 # fewer epochs, because there is less to learn.  Slots merge later, and without a look at known classes; and in the end
 # parts of a class that are mixed less.
@@ -160,7 +161,7 @@ FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, fir
                      merge_from=8, merge_above=0.2, merge_last=0.125, merge_known=0.0, split_above=0.0, tolerance=1.0,
                      minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
-# (`recipe_for`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
+# (`for_slots`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
 # small slot that holds a part of a class grows into it, and merges next.  Classes overlap more than those of images,
 # so that labels too say what is one class.  The learning rate rises at first, because wide tables diverge otherwise.
 FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, merge_guide=1.0,
@@ -169,18 +170,21 @@ FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, 
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 
-def recipe_for(name, image_shape, extra_classes, slots, known):
-    """The recipe of that name for images of shape (h, w), or for a table if that is None, and for so many slots,
-    of which the first `known` are labelled classes and the extra ones are there to be merged."""
+def recipe_for(name, image_shape):
+    """The recipe of that name for images of shape (h, w), or for a table if that is None."""
     if name != "fast":
         return RECIPES[name]
-    if image_shape is None:
-        recipe = replace(FAST_TABLE, beta=max(FAST_TABLE.beta, slots / 2))
-    else:
-        recipe = FAST if min(image_shape) >= 12 else FAST_SMALL
-        if not known:
-            recipe = replace(recipe, smooth_from=max(recipe.smooth_from, recipe.maps_grow))
-    return recipe if extra_classes else replace(recipe, merge_from=0)
+    return FAST_TABLE if image_shape is None else FAST if min(image_shape) >= 12 else FAST_SMALL
+
+
+def for_slots(recipe, K, known, extra):
+    """The recipe for K slots, of which the first `known` are labelled classes and `extra` ones are there to be
+    merged."""
+    if recipe.noise:
+        recipe = replace(recipe, beta=max(recipe.beta, K / 2))
+    elif recipe.maps and not known:
+        recipe = replace(recipe, smooth_from=max(recipe.smooth_from, recipe.maps_grow))
+    return recipe if extra else replace(recipe, merge_from=0)
 
 
 def changed(recipe, changes):

@@ -98,5 +98,5 @@ SHARE = Kind(float, 0, 1)
 PART = Kind(float, 0.001, 1)            # a share that is not 0
 SCALE = Kind(float, 0, 10)              # of maps, of noise
 POSITIVE = Kind(float, 1e-300, 1e300)
-SD = Kind(float, 0, 1_000) | None       # None: Glorot-normal
+SD = Kind(float, 1e-9, 1_000) | None    # None: Glorot-normal
 CLIP = Kind(float, 1e-6, 1_000_000) | None

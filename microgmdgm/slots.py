@@ -25,8 +25,8 @@ heart where they are.
 
 The opposite failure is a slot that two classes share, which look alike under the largest maps, or were merged.  It
 shows in its share: a new slot that holds nearly twice as many examples as the usual one is `crowded` where all others
-hold about equally many.  Such a slot is split into the two `halves` that differ most, measured by what the
-maps change; q(y|x), under smaller maps from then on, finds the border between them.
+hold about equally many.  Such a slot is split into the two halves that differ most, measured by what the
+maps change (`bisect`); q(y|x), under smaller maps from then on, finds the border between them.
 
 A slot that is gone keeps its place in θ but gets no probability; `Trained.of` leaves it out.
 """
@@ -135,7 +135,7 @@ def grouped(P, slots, known, threshold, seated=None, absent=0.0):
             break
         merges.append((ids[j], ids[i], float(c[i, j])))
         groups[ids[i]] += groups.pop(ids[j])
-    return groups, merges, left
+    return groups, merges, left if len(groups) > 1 else 0.0
 
 
 def evened(share, even):
@@ -148,7 +148,7 @@ def update(slots, P, recipe, epoch, *, known, least, seated=None):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above
     recipe.merge_threshold(epoch), above `merge_known` times the largest c of two known classes if that is at most
     `merge_guide`, and above `merge_absent` where labelled examples are `missing`.  While q(y|x) is flat every c is 1,
-    and all stay.     P (K,K), `known` classes first, seated (known,K) or None -> {slot: [slots that become it]}, Slots"""
+    and all stay.     P (K,K), `known` classes first, seated (known,K) -> {slot: [slots that become it]}, Slots"""
     if mutual_information(P) < FLAT:
         return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
@@ -181,7 +181,7 @@ def crowded(groups, P, known, above):
     return full if max(times.values(), default=0) <= ALIKE else []
 
 
-def halves(h, h2):
+def bisect(h, h2):
     """The halves of a slot: 2-means clusters of its examples in the last hidden layer h of q(y|x), where what maps
     change has unit variance, cov(h(tx) − h(t′x)) = I, as in Fisher's discriminant; log odds of the second = h w + b.
     h(tx), h(t′x) (n,H) -> w (H,), b"""

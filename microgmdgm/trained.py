@@ -45,7 +45,7 @@ class Trained:
         return self.model.layout.views(self.theta)
 
     def inputs(self, x):
-        """x (N,width) in the data's own units -> (N,X) in [0, 1], where θ is.  Raises ValueError."""
+        """x (N,width) in the data's own units -> (N,X) as the model sees it, where θ is.  Raises ValueError."""
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.width:
             raise ValueError(f"x must have shape (N, {self.width}), as in training, not {x.shape}")
@@ -137,7 +137,7 @@ class Trained:
         settings = {"format": FORMAT, "model": asdict(self.model), "width": self.width, "white": self.white,
                     "labelled_classes": [int(c) for c in self.labelled_classes], "image_shape": self.image_shape,
                     "merges": self.merges, "closest": self.closest, "splits": self.splits}
-        write_npz(path, settings, theta=self.theta, pixels=self.pixels, **others)
+        write_npz(path, settings, theta=to_host(self.theta), pixels=self.pixels, **others)
 
 
 def load(path):
@@ -158,7 +158,7 @@ def read(path):
         width, white = settings.COUNT(found["width"]), settings.POSITIVE(found["white"])
         classes = tuple(map(settings.ORDINAL, found["labelled_classes"]))
         merges, closest = tuple(map(tuple, found["merges"])), found["closest"]
-        splits = tuple(map(tuple, found.get("splits", ())))  # files of version 0.3 and before have none
+        splits = tuple(map(tuple, found.get("splits", ())))  # older files have none
         shape = found["image_shape"] and settings.image_shape(found["image_shape"], width)
         if not (theta.dtype.kind == "f" and np.isfinite(theta).all() and pixels.dtype.kind in "iu"):
             raise ValueError("θ must hold finite numbers, and pixels whole ones")

@@ -4,6 +4,7 @@ Bounds are maximised: Adam ascends.  θ (R,P) trains R runs, each with its own s
 labels, as one array program; on a GPU that costs little more than one run.
 """
 
+import copy
 from dataclasses import replace
 from functools import partial
 
@@ -18,6 +19,7 @@ from .invariance import adversarial
 from .machine import OFTEN, drop_tiny, keep_freed_memory
 from .merging import adapt_slots
 from .models import Model
+from .slots import GONE
 from .state import Phase, State
 
 
@@ -42,7 +44,7 @@ def run_epoch(state, model, recipe, task):
     for i, (step, batch) in enumerate(zip(steps, batches(state.rngs, model, recipe, task, steps))):
         objective = objective_of(phase.objective, now, recipe, task, step, batch, tolerance)
         terms, pullback = objectives.value_and_pullback(objective, phase.layout, theta, decay=decay, weights={
-            "alpha": recipe.alpha if batch.labels.shape[-1] else 0.0, "gamma": step.gamma, "weights": step.weights,
+            "alpha": recipe.alpha, "gamma": step.gamma, "weights": step.weights,
             "labelled": labelled_share(task) if recipe.labelled_share else 1.0, "dream": recipe.dream})
         gradient = pullback(xp.ones_like(terms["objective"]))
         if recipe.clip:
@@ -102,7 +104,7 @@ def objective_of(objective, model, recipe, task, step, batch, tolerance):
         r = adversarial(layers, log_q, x=tx, d=batch.d, length=recipe.adversarial_length * task.length)
         return r, log_q
     if objective is objectives.held:
-        return partial(objective, model, batch=batch, choose=choose, kl_weight=step.kl_weight, dreamt=recipe.dreamt)
+        return partial(objective, model, batch=batch, choose=choose, kl_weight=step.kl_weight)
     return partial(objective, model, batch=batch, choose=choose, perturb=perturb, tolerance=tolerance,
                    q_from_bound=recipe.q_from_bound)
 
@@ -122,7 +124,7 @@ def train(model, recipe, task, rngs, state=None):
     if state is None:
         state = State.start(model, rngs, namespace(task.x))
     else:
-        state = state.moved(namespace(task.x).asarray)
+        state = copy.deepcopy(state).moved(namespace(task.x).asarray)
         state.check(model, recipe, len(rngs))
     while state.epoch < recipe.total_epochs:
         yield state, run_epoch(state, model, recipe, task)
@@ -134,9 +136,15 @@ def prepare(model, recipe, data, seeds, *, labelled_classes, labels_per_class, e
     The slots are the labelled classes, the data's other classes and extra ones, and p(y) is that of `slot_prior`
     or the given prior; a seed is a number or a Generator; sizes are Z, H, hidden_layers and likelihood of `Model`.
     Raises ValueError for classes and counts that the data do not have."""
+    known = len(labelled_classes)
+    if len({*labelled_classes}) < known:
+        raise ValueError(f"labelled_classes name a class twice: {[*labelled_classes]}")
+    if prior is not None and (len(prior) < known or min(prior) <= GONE):
+        raise ValueError(f"prior must have a probability above {GONE:g} for each slot, at least the {known} of "
+                         f"labelled classes, not {repr(prior)[:60]}")
     rngs = [np.random.default_rng(seed) for seed in seeds]
     task = Task.prepare(data, labelled_classes, labels_per_class, rngs, recipe.minimum_sd, xp)
-    prior = slot_prior(data.C, len(labelled_classes), extra_classes) if prior is None else prior
+    prior = slot_prior(data.C, known, extra_classes) if prior is None else prior
     return Model(model, prior, len(task.pixels), output_sd=recipe.output_sd, **sizes), task, rngs
 
 
@@ -150,6 +158,6 @@ def fit(model, recipe, data, seeds=(0,), *, watch=lambda epoch, terms, models: N
     model, task, rngs = prepare(model, recipe, data, seeds, **settings)
     last = start
     for last, terms in train(model, recipe, task, rngs, start):
-        watch(last.epoch, terms, replace(last, theta=last.theta.copy()).trained(model, task))
+        watch(last.epoch, terms, last.trained(model, task))
         keep(last)
     return last.moved(to_host).trained(model, task)

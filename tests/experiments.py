@@ -24,7 +24,7 @@ import numpy as np
 from joblib import cpu_count
 
 import run_mnist
-from microgmdgm import backend
+from microgmdgm import machine
 from microgmdgm.experiment import Source, command, executors, options
 from microgmdgm.files import write_json
 from tests.real_cases import cell
@@ -141,7 +141,7 @@ def run(name, seeds, processes, path):
     """Every row with every seed; each run is kept in the JSON as soon as it is finished."""
     rows = EXPERIMENTS[name]["rows"]
     result = json.loads(path.read_text()) if path.exists() else {"rows": {}}
-    result |= {"device": backend.device_name(), "versions": executors.versions(), "threads": 1}
+    result |= {"device": machine.device_name(), "versions": executors.versions(), "threads": 1}
     todo, rows_of, curves = {}, {}, {}
     for title, arguments in rows.items():
         row = result["rows"].setdefault(title, {"arguments": arguments, "runs": []})

@@ -14,7 +14,7 @@ import unittest.mock
 from dataclasses import replace
 from pathlib import Path
 
-from microgmdgm import backend, experiment, recipes, training
+from microgmdgm import backend, experiment, machine, recipes, training
 from microgmdgm.adam import Adam
 from microgmdgm.data import load
 from microgmdgm.files import new_folder
@@ -63,7 +63,7 @@ def main():
         xp, data, folder = backend.gpu(), load("digits" if asked.quick else "mnist"), new_folder(asked.folder).resolve()
     except ValueError as error:
         parser.error(str(error))
-    times = {"device": backend.device_name(xp), "cupy": xp.__version__}
+    times = {"device": machine.device_name(xp), "cupy": xp.__version__}
 
     def keep(name, value):
         times[name] = value

@@ -18,7 +18,7 @@ ROWS = [arguments for experiment in experiments.EXPERIMENTS.values() for title, 
 
 def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     """With digits in the place of the data, which are not needed for that, and other labels where a row names none."""
-    monkeypatch.setattr(options, "recipe_for", lambda *_: FAST)
+    monkeypatch.setattr(options, "for_slots", lambda *_: FAST)
     jobs = [(experiments.jobs_of(f"--labels-per-class 9 {arguments} --dataset digits", [0])[1][0],
              arguments.partition("--dataset ")[2].partition(" ")[0]) for arguments in ROWS]
     assert len(set(jobs)) == len(ROWS) == 66

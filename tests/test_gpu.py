@@ -187,7 +187,7 @@ def test_what_is_too_old_is_told_by_name(stand_in, monkeypatch):
 
 
 def test_an_experiment_keeps_the_version_of_cupy(stand_in, tmp_path, monkeypatch):
-    monkeypatch.setattr(command.backend, "device_name", lambda _: "a GPU")
+    monkeypatch.setattr(command.machine, "device_name", lambda _: "a GPU")
     asked = options.parse(["--gpu", "--dataset", "digits", "--out", str(tmp_path / "out")])
     folder = command.new_folder(asked, data.digits(), lambda asked, data, threads: trainer("m2", FAST, (0,)).job)
     assert folder.config["versions"] == {**executors.versions(), "cupy": "14.0.0", "python": platform.python_version()}

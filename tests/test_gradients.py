@@ -116,7 +116,7 @@ def _(rng, runs):
 
 
 @case(distributions.cross_entropy)
-@case(invariance.agreement)
+@case(invariance.mean_cross_entropy)
 @case(invariance.consistency)
 def _(rng, runs):
     shape = (*runs, *sizes(rng, 2))
@@ -258,7 +258,7 @@ def dreams_case(model, params, rng, runs):
 def held_case(model, params, rng, runs):
     rest, whole = others(params)
     batch = random_batch(model, rng, runs)
-    return (lambda rest: objectives.held(model, whole(rest), batch, choose=exact_pairs(batch), kl_weight=0.3, dreamt=3),
+    return (lambda rest: objectives.held(model, whole(rest), batch, choose=exact_pairs(batch), kl_weight=0.3),
             [rest], {})
 
 

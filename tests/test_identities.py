@@ -222,6 +222,34 @@ def test_compact_fills_up_runs_of_fewer_pairs_with_weight_zero():
     assert pairs.weight.shape == (2, 2) and pairs.weight[0].tolist() == [1, 0] and pairs.weight[1, 1] > 0
 
 
+def test_classes_of_next_to_no_probability_change_no_exact_sum():
+    """Nor a gradient in float32; on the CPU their pairs are left out."""
+    log_q = np.log(np.float32([[0.7, 0.3, 1e-13], [1e-30, 1, 1e-20]]))
+    pairs, L_xy = marginal.exact(log_q), np.float32([-100, -150, -90, -700, -80, -500])
+    assert pairs.weight.tolist() == [1, 1, 0, 0, 1, 0]
+    found, every = (models.unlabelled_bound(log_q, L_xy, y=pairs.y, example=pairs.example, weight=weight)
+                    for weight in (pairs.weight, np.ones(6, np.float32)))
+    assert found[0] == every[0]
+    for ours, whole in zip(found[1](np.float32(1)), every[1](np.float32(1))):
+        np.testing.assert_allclose(ours, whole, atol=1e-10)
+    kept = marginal.pairs(log_q, sum_over_y="exact", u=None, labels=np.array([2]), eps=np.arange(7.0)[:, None])
+    assert kept.example.tolist() == [0, 0, 1, 2] and kept.y.tolist() == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_each_run_uses_the_noise_that_it_would_use_alone(samples):
+    rng = np.random.default_rng(0)
+    log_q = distributions.log_softmax(np.array([1, 20, 5])[:, None, None] * rng.standard_normal((3, 6, 4)))[0]
+    u, labels, eps = rng.random((3, 6)), rng.integers(0, 4, (3, 2)), rng.standard_normal((3, samples * 14, 2))
+    together = marginal.pairs(log_q, sum_over_y="sparse", u=u, labels=labels, eps=eps, samples=samples)
+    for r in range(3):
+        alone = marginal.pairs(log_q[r], sum_over_y="sparse", u=u[r], labels=labels[r], eps=eps[r], samples=samples)
+        weight = np.r_[together.weight[r], np.ones(2 * samples)]
+        for name in ("example", "y", "eps"):
+            np.testing.assert_array_equal(getattr(together, name)[r][weight > 0], getattr(alone, name))
+    assert (together.weight == 0).any()
+
+
 def test_balance_is_zero_at_the_prior_and_has_its_value_elsewhere():
     prior = (0.5, 0.3, 0.2)
     assert abs(balance(np.log(np.tile(prior, (4, 1))), prior=prior)[0]) < 1e-12

@@ -83,9 +83,9 @@ def test_images_and_no_test_rows(tmp_path):
     ({"y": None}, (), "lacks y"), ({"x_test": None}, (), "lacks x_test"), ({"extra": np.ones(3)}, (), "also holds extra"),
     ({"y_test": np.zeros(7)}, (), "y_test must have a label for each of the 40 rows of x_test"),
     ({"x": np.ones((90, 2, 2))}, (), "x and x_test must be (N,width)"),
-    ({"y": np.zeros(9)}, (), "inconsistent numbers"), ({"x": np.full((90, 4), "a")}, (), "finite numbers"),
+    ({"y": np.full(9, "ash")}, (), "inconsistent numbers"), ({"y": np.zeros(90)}, (), "both hold numbers or both texts"), ({"x": np.full((90, 4), "a")}, (), "finite numbers"),
     ({"x_test": np.full((40, 4), np.nan)}, (), "finite numbers"),
-    ({"x": np.ones((90, 4))}, (), "are constant"), ({"y": np.zeros(90, int)}, (), "there is only one class"),
+    ({"x": np.ones((90, 4))}, (), "are constant"), ({"y": np.full(90, "ash")}, (), "there is only one class"),
     ({"image_shape": 4}, (), "image_shape must be (h, w) with h·w = 4, not 4"), ({"image_shape": (3, 3)}, (), "image_shape must be (h, w) with h·w = 4"), ({}, ("--runs", 2), "one model and one run"),
     ({}, ("--model", "both"), "one model and one run"), ({}, ("--labels-per-class", 5), "y says which rows have one"),
     ({}, ("--labelled-classes", 1), "y says which rows have one"), ({}, ("--new-classes", -1), "a whole number from 0 to 1,000 or auto, not -1")])

@@ -235,17 +235,19 @@ def test_settings_of_the_recipe_and_the_model_arrive():
     np.testing.assert_allclose(model.trained_.model.prior, [1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9])
     assert SemiUnsupervisedClassifier(epochs=1, classifier_epochs=1, random_state=0).fit(X, y).recipe_ == replace(
         recipes.FAST_TABLE, epochs=1, classifier_epochs=1, merge_from=0)
-    assert recipes.recipe_for("fast", None, 5, slots=15, known=5).beta == 7.5
+    small, large, table = (recipes.recipe_for("fast", shape) for shape in ((8, 8), (16, 12), None))
+    assert (small, large, table) == (recipes.FAST_SMALL, recipes.FAST, recipes.FAST_TABLE)
+    assert recipes.for_slots(table, 15, 5, 5) == recipes.for_slots(table, 15, 0, 5) == replace(table, beta=7.5)
     for extra in (5, 1, 0):
         small, large = (recipe if extra else replace(recipe, merge_from=0) for recipe in (recipes.FAST_SMALL, recipes.FAST))
-        assert recipes.recipe_for("fast", (8, 8), extra, 15, 5) == recipes.recipe_for("fast", (8, 8), extra, 15, 0) == small
-        assert recipes.recipe_for("fast", (16, 12), extra, 15, 1) == large
+        assert recipes.for_slots(recipes.FAST_SMALL, 15, 5, extra) == recipes.for_slots(recipes.FAST_SMALL, 15, 0, extra) == small
+        assert recipes.for_slots(recipes.FAST, 15, 1, extra) == large
         model = SemiUnsupervisedClassifier(extra_classes=extra, image_shape=(28, 28))
         model.classes_ = np.arange(15)
         for model.known_classes_, smooth_from in (np.arange(5), 0), (np.arange(0), 3):
             assert model._recipe() == replace(large, smooth_from=smooth_from)
-        assert recipes.recipe_for("paper", (28, 28), extra, 15, 0) == recipes.recipe_for("paper", None, extra, 4, 0) == \
-            recipes.PAPER
+        for shape in ((28, 28), None):
+            assert recipes.for_slots(recipes.recipe_for("paper", shape), 15, 0, extra) == recipes.PAPER
 
 
 def test_the_prior_follows_the_labels_or_what_is_given():

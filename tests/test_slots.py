@@ -242,7 +242,7 @@ def test_the_surest_slots_merge_first(monkeypatch):
 
 
 def test_examples_that_are_all_alike_have_even_halves():
-    w, b = slots.halves(np.ones((5, 3), np.float32), np.ones((5, 3), np.float32))
+    w, b = slots.bisect(np.ones((5, 3), np.float32), np.ones((5, 3), np.float32))
     assert not w.any() and b == 0
 
 
@@ -266,7 +266,7 @@ def test_halves_are_told_apart_by_what_maps_do_not_change(turned):
     y, spread = rng.integers(0, 2, 600), np.r_[0.2, np.full(19, 3.0)]
     centre = np.outer(2.0 * y, np.eye(20)[0]) + 0.1 * rng.standard_normal((600, 20))
     h, h2 = ((5 + (centre + spread * rng.standard_normal((600, 20))) @ axes).astype(np.float32) for _ in range(2))
-    w, b = slots.halves(h, h2)
+    w, b = slots.bisect(h, h2)
     for part in (h, h2):
         second = part @ w + b > 0
         assert max(np.mean(second == y), np.mean(second != y)) > 0.98

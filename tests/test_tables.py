@@ -63,9 +63,9 @@ def test_the_density_is_one_of_the_data():
     x = mixed(20)
     columns = Columns.learn(x)
     slopes = (columns.rows(x + 1e-4) - columns.rows(x - 1e-4)) / 2e-4 / columns.white
-    np.testing.assert_allclose(columns.log_density(x), np.log(slopes[:, 1:]).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(columns.log_density(x, np.arange(1, x.shape[1])), np.log(slopes[:, 1:]).sum(axis=1), rtol=1e-5)
     binary = (x > 0) * 1.0
-    assert not Columns.learn(binary).log_density(binary).any()
+    assert not Columns.learn(binary).log_density(binary, [0]).any()
 
 
 def test_what_cannot_be_learnt_from_is_refused():

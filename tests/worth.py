@@ -16,7 +16,7 @@ import numpy as np
 
 from microgmdgm import data
 from microgmdgm.files import write_json
-from microgmdgm.recipes import recipe_for
+from microgmdgm.recipes import for_slots, recipe_for
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
 from tests.real_cases import CASES, cell, load, scores
 
@@ -38,7 +38,7 @@ TASKS = {  # title: the case, its never-labelled classes, and labels of each oth
 def estimator(way, case, hidden, classes, seed):
     """What trains in this way; the recipe is that of the data, and of so many slots, without maps of images."""
     (model, changes), shape = WAYS[way], CASES[case].get("image_shape")
-    recipe = replace(recipe_for("fast", shape, 0, classes, classes - len(hidden)), **changes)
+    recipe = replace(for_slots(recipe_for("fast", shape), classes, classes - len(hidden), 0), **changes)
     return SemiUnsupervisedClassifier(len(hidden), model=model, recipe=recipe, image_shape=shape, random_state=seed,
                                       augment="auto" if shape is None else False)
 

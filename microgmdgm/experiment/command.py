@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from joblib import cpu_count
 
-from .. import backend
+from .. import backend, machine
 from ..data import ENVIRONMENT, DataError
 from ..files import folder_name
 from . import executors, report
@@ -65,7 +65,7 @@ def new_folder(asked, data, job_of):
          "data_dir": asked.data_dir, "classes": list(data.class_names),
          "models": models, "seeds": [asked.seed + r for r in range(asked.runs)],
          "together": together,
-         "job": job.settings, "device": backend.device_name(xp),
+         "job": job.settings, "device": machine.device_name(xp),
          "versions": {**executors.versions(xp), "python": platform.python_version()}})
 
 

@@ -143,7 +143,7 @@ class Trainer:
         """The protocol's figures of q(y|x) (N,K) on the test data; classes are found where slots merge."""
         found = evaluate(q, self.data.y_test, labelled_classes=self.job.labelled_classes, prior=prior,
                          C=self.data.C, q_train=q_train, classes_train=self.data.y_train)
-        return {**found, "classes_found": found["slots_used"] if self.job.recipe.merge_from else None}
+        return {**found, "classes_found": found["slots_used"] if self.job.recipe.merges else None}
 
     def predict(self, theta):
         """q(y|x) of every run on the test data, on the host.     θ (R,P) -> (R,N,K)"""

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 
 from ..data import NAMES
-from ..recipes import RECIPES, changed, recipe_for
+from ..recipes import RECIPES, changed, for_slots, recipe_for
 from ..settings import COUNT, EPOCHS, FEW, LAYERS, MORE_EPOCHS, ORDINAL, SEED, SIZE, SLOTS
 
 
@@ -139,6 +139,6 @@ def recipe_of(asked, data):
     changes = {"epochs": asked.epochs, "classifier_epochs": asked.classifier_epochs, "sum_over_y": asked.sum,
                "samples": asked.samples}
     changes = {name: value for name, value in changes.items() if value is not None}
-    recipe = recipe_for(asked.recipe, data.image_shape, asked.extra_classes, data.C + asked.extra_classes,
-                        len(asked.labelled_classes))
+    recipe = for_slots(recipe_for(asked.recipe, data.image_shape), data.C + asked.extra_classes,
+                       len(asked.labelled_classes), asked.extra_classes)
     return changed(replace(recipe, **changes), asked.set)

@@ -14,6 +14,7 @@ known to differ: slots that overlap more than any two of them look like parts of
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -27,6 +28,11 @@ from ..slots import in_words
 
 LEAST = 0.5     # smaller overlaps never count as alike: there may be few known classes, or none
 MANY = 3        # times as many unfamiliar rows as false alarms explain are worth a word
+
+
+def text(label):
+    """A label as a text: that of 1.0, which is what NaN among labels makes of 1, is 1."""
+    return str(int(label)) if isinstance(label, Real) and float(label).is_integer() else str(label)
 
 
 @dataclass
@@ -48,7 +54,7 @@ class Rows:
     signs: list | None = None  # of a run that went wrong (None: those that q shows)
 
     def __post_init__(self):
-        self.q, self.names = np.asarray(self.q), [str(name) for name in self.names]
+        self.q, self.names = np.asarray(self.q), list(map(text, self.names))
         N, K = len(self.q), len(self.names)
         if self.q.ndim != 2 or not N or self.q.shape[1] != K or not 0 <= self.known <= K:
             raise ValueError(f"q must be (N, {K}), N > 0, a column for each of the {K} names, "
@@ -77,8 +83,9 @@ class Rows:
 
     @cached_property
     def true(self):
-        """The classes of the truth, and of each row the index among them."""
-        return np.unique(self.truth, return_inverse=True)
+        """The names of the classes of the truth, and of each row the index among them."""
+        classes, true = np.unique(self.truth, return_inverse=True)
+        return list(map(text, classes)), true
 
     def of(self, k):
         """The rows in slot k, the most typical first."""
@@ -104,6 +111,14 @@ class Slot:
     untypical: list
     features: list        # (name, (mean − mean of all) / σ of all) of the columns that set it apart the most
     truth: dict
+
+    @property
+    def cells(self):
+        """Its row of a table, as texts: name, rows, confidence, entropy, nearest known class (overlap), truth."""
+        sure = [f"{self.confidence:.3f}", f"{self.entropy:.3f}"] if self.size else ["–", "–"]
+        near = f"{self.nearest} ({self.overlap:.2f})" if self.nearest is not None else "–"
+        truth = ", ".join(f"{count} of {name}" for name, count in self.truth.items())
+        return [self.name + ("" if self.known else " (new)"), str(self.size), *sure, near, truth]
 
 
 @dataclass(frozen=True)
@@ -134,11 +149,9 @@ class Report:
                  f"{whole['slots_used']} of {K} slots in use",
                  f"{'slot':<16}{'rows':>9}{'confidence':>12}{'entropy':>9}  nearest known class (overlap)"]
         for slot in self.slots:
-            sure = f"{slot.confidence:>12.3f}{slot.entropy:>9.3f}" if slot.size else f"{'–':>12}{'–':>9}"
-            near = f"{slot.nearest} ({slot.overlap:.2f})" if slot.nearest is not None else "–"
-            truth = ", ".join(f"{count} of {name}" for name, count in slot.truth.items())
-            name = slot.name + ("" if slot.known else " (new)")
-            lines.append(f"{name:<16}{slot.size:>9}{sure}  {near}" + (f"; in truth {truth}" if truth else ""))
+            name, size, confidence, entropy, near, truth = slot.cells
+            lines.append(f"{name:<16}{size:>9}{confidence:>12}{entropy:>9}  {near}"
+                         + (f"; in truth {truth}" if truth else ""))
         return "\n".join(lines + self.hints)
 
     @property
@@ -202,8 +215,8 @@ def analyse(rows, examples=10, prior=None):
         overlaps=o, threshold=threshold, alike=[[rows.names[k] for k in group] for group in groups],
         profile=profile,
         feature_names=None if rows.feature_names is None else [str(name) for name in rows.feature_names],
-        classes=[] if rows.truth is None else [str(c) for c in rows.true[0]],
-        whole=_whole(rows, prior or (1 / K,) * K))
+        classes=[] if rows.truth is None else rows.true[0],
+        whole=_whole(rows, (1 / K,) * K if prior is None else prior))
 
 
 def _slot(rows, k, o, profile, examples):
@@ -226,7 +239,7 @@ def _count(rows, members):
     """How many of some rows are of each true class, the most frequent first."""
     classes, true = rows.true
     count = np.bincount(true[members], minlength=len(classes))
-    return {str(classes[c]): int(count[c]) for c in np.argsort(count, kind="stable")[::-1] if count[c]}
+    return {classes[c]: int(count[c]) for c in np.argsort(count, kind="stable")[::-1] if count[c]}
 
 
 def _whole(rows, prior):
@@ -250,7 +263,8 @@ def _whole(rows, prior):
 def _novelty(rows, right):
     """How well new classes are told from known ones, where the truth has both; right (N,) says whose class was given.
     Precision and recall are those of "it lies in a new slot", AUROC that of Σ q(y|x) over the new slots."""
-    new = ~np.isin(rows.truth.astype(str), rows.names[:rows.known])
+    classes, true = rows.true
+    new = ~np.isin(classes, rows.names[:rows.known])[true]
     if not (rows.known and new.any() and not new.all()):
         return {}
     precision, recall, _, _ = precision_recall_fscore_support(new, rows.slot >= rows.known, average="binary",

@@ -63,9 +63,9 @@ class Own:
 def holds(path):
     """Is path a .csv, or an .npz with x and y, and not one with x_train, y_train, x_test, y_test; or the folder of a
     run on such data?  Raises DataError."""
-    if (Path(str(path)) / CONFIG).is_file():
+    path = str(path or "")
+    if path and (Path(path) / CONFIG).is_file():
         return True
-    path = str(path)
     return path.endswith(".csv") or (path.endswith(".npz") and "x_train" not in read_npz(path))
 
 
@@ -93,6 +93,9 @@ def read(path, label=None):
     if "y_test" in arrays and arrays["y_test"].shape != arrays["x_test"].shape[:1]:
         raise DataError(f"{path}: y_test must have a label for each of the {len(arrays['x_test'])} rows of x_test, not "
                         f"shape {arrays['y_test'].shape}")
+    if "y_test" in arrays and (arrays["y_test"].dtype.kind in "OUS") != (arrays["y"].dtype.kind in "OUS"):
+        raise DataError(f"{path}: y and y_test must both hold numbers or both texts, not {arrays['y'].dtype} and "
+                        f"{arrays['y_test'].dtype}")
     return Own(Path(path).stem, x, arrays["y"], arrays.get("x_test"), arrays.get("y_test"),
                image_shape_in(arrays, x.shape[1], path))
 
@@ -177,8 +180,9 @@ def _write(out, asked, own, model):
     if own.x_test is not None:
         write_predictions(out / "predictions-test.csv", model, own.x_test)
         rows, truth = own.x_test, own.y_test
-        if truth is not None and not unlabelled(truth).all():
-            rows, truth = rows[~unlabelled(truth)], truth[~unlabelled(truth)]
+        if truth is not None:
+            told = ~unlabelled(truth)
+            rows, truth = (rows[told], truth[told]) if told.any() else (rows, None)
     print(write_report(out, asked, own, model, rows, truth))
     print(f"report: {out / 'report.html'}", file=sys.stderr)
 
@@ -223,7 +227,8 @@ def page(own, model, report, summary, images):
     parts += [f'<p class="warn">{html.escape(hint)}</p>' for hint in report.hints]
     parts += ["<h2>Slots</h2>", table(["slot", "rows", "confidence", "entropy, nats", "nearest known class (overlap)",
                                        *(["true classes"] if report.classes else [])],
-                                      [_row(slot, report) for slot in report.slots], words=bool(report.classes))]
+                                      [slot.cells[:5 + bool(report.classes)] for slot in report.slots],
+                                      words=bool(report.classes))]
     parts += [picture(image, f"open-set report, {name}", large=len(report.slots) > 8)
               for name, image in images.items()]
     scores = {name.replace("_", " "): f"{summary[name]:.3f}" for name in SCORES if summary.get(name) is not None}
@@ -234,13 +239,6 @@ def page(own, model, report, summary, images):
               pairs({"columns": summary["columns"], **{name: value for name, value in summary["settings"].items()
                                                        if value not in (None, False, []) and name != "command"}})]
     return document(f"{own.name}: report", parts)
-
-
-def _row(slot, report):
-    sure = [f"{slot.confidence:.3f}", f"{slot.entropy:.3f}"] if slot.size else ["–", "–"]
-    near = f"{slot.nearest} ({slot.overlap:.2f})" if slot.nearest is not None else "–"
-    truth = [", ".join(f"{count} of {name}" for name, count in slot.truth.items())] if report.classes else []
-    return [slot.name + ("" if slot.known else " (new)"), str(slot.size), *sure, near, *truth]
 
 
 def _fit(model, own, path):

@@ -27,7 +27,7 @@ from ..batches import blocks
 from ..data import Data, slot_prior
 from ..evaluation import monitor
 from ..generative import Familiarity, traits
-from ..recipes import RECIPES, Recipe, recipe_for
+from ..recipes import RECIPES, Recipe, for_slots, recipe_for
 from ..signs import rising, signs
 from ..trained import ROWS, Trained, read
 from ..training import fit
@@ -196,6 +196,9 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         hidden = self.n_new_classes if counted and (slots < 0).any() else 0
         none = [] if counted or len(self.new_classes_) else [
             "No new class was found: there is none, or a known one has swallowed it. Give n_new_classes, or labels."]
+        if not (counted or self.recipe_.merges):
+            none.append("No slots were merged, for the recipe has too few classifier_epochs, or no gamma: the number "
+                        "of new classes is that of the slots that training began with.")
         return none + signs(q, self.trained_.model.prior, known, classes=len(known) + hidden, slots=slots,
                             new=sum(prior[len(known):]) if counted else None) + rising(self.history_,
                                                                                        self.recipe_.kl_warm_up)
@@ -226,9 +229,9 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         recipe = replace(self.recipe_, minimum_sd=max(self.recipe_.minimum_sd, MINIMUM_SD))
         sizes, start, self.history_ = self._sizes(len(X)), None, []
         if path is not None:
-            seed = self.random_state if isinstance(self.random_state, Integral) else None
-            run = {"data": _digest(view, slots), "model": self.model, "recipe": asdict(recipe), "prior": [*prior],
-                   **sizes, "random_state": seed}
+            seed = int(self.random_state) if isinstance(self.random_state, Integral) else None
+            run = {"data": _digest(view, slots), "image_shape": data.image_shape and [*data.image_shape],
+                   "model": self.model, "recipe": asdict(recipe), "prior": [*prior], **sizes, "random_state": seed}
             if Path(path).exists():
                 start, self.history_ = checkpoint.load(path, run), checkpoint.history(path)
 
@@ -271,10 +274,11 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
 
     def score_samples(self, X):
         """A bound on log p(x) in nats, Eq. 10 averaged over a few samples of z that all rows share; a density in
-        the units of X for a Gaussian likelihood, of the columns that are not constant.     X (N,width) -> (N,)"""
+        the units of X for a Gaussian likelihood, of the columns that the model sees.     X (N,width) -> (N,)"""
         X = self._check(X)
         bound = np.mean([self._by_rows(Trained.bound, X, seed=seed, common=True) for seed in range(SAMPLES)], axis=0)
-        return bound + np.concatenate([self.columns_.log_density(X[i:i + ROWS]) for i in range(0, len(X), ROWS)])
+        return bound + np.concatenate([self.columns_.log_density(X[i:i + ROWS], self.trained_.pixels)
+                                       for i in range(0, len(X), ROWS)])
 
     def score(self, X, y, sample_weight=None):
         """The accuracy over the rows that have a label."""
@@ -368,8 +372,8 @@ class SemiUnsupervisedClassifier(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         """The recipe, with what this estimator's parameters change in it."""
         recipe = self.recipe
         if not isinstance(recipe, Recipe):
-            recipe = recipe_for(recipe, self.image_shape, self._spare()[1], len(self.classes_),
-                                len(self.known_classes_))
+            recipe = for_slots(recipe_for(recipe, self.image_shape), len(self.classes_), len(self.known_classes_),
+                               self._spare()[1])
         if not self.augment:
             recipe = replace(recipe, maps=0.0, noise=0.0)
         return replace(recipe, **{name: getattr(self, name) for name in CHANGES if getattr(self, name) is not None})

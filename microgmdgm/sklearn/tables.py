@@ -109,14 +109,14 @@ class Columns:
             x = np.where(counts, np.maximum(np.square(np.maximum(x, 0)) - 3 / 8, 0), x)
         return x
 
-    def log_density(self, x):
-        """log |∂h/∂x| of what the model sees, h, which turns its density into one of x.     (N,X) -> (N,)
+    def log_density(self, x, seen):
+        """log |∂h/∂x| of the columns that the model sees, as h, which turns its density into one of x.  (N,X) -> (N,)
         0 for a Bernoulli likelihood, which has probabilities."""
         if self.likelihood == "bernoulli":
             return np.zeros(len(x))
         x = np.asarray(x, dtype=np.float64)
         slope = np.where(self.kinds == COUNT, 0.5 / np.sqrt(np.maximum(x, 0) + 3 / 8), 1.0) / self.unit
-        return np.log(slope[:, self.kinds > CONSTANT]).sum(axis=1)
+        return np.log(slope[:, seen]).sum(axis=1)
 
     def __str__(self):
         counts = zip(np.bincount(self.kinds, minlength=len(KINDS)), KINDS)

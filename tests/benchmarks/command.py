@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from microgmdgm.backend import device_name
 from microgmdgm.files import whole, write_json
+from microgmdgm.machine import device_name
 from microgmdgm.pages import png
 from . import heat
 from .contenders import EXACT, OURS, PRODUCTS, SPARSE, threads

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from microgmdgm import data, recipes, training
-from microgmdgm.backend import device_name
 from microgmdgm.files import whole, write_json
+from microgmdgm.machine import device_name
 from microgmdgm.pages import png
 from .contenders import threads
 from .worker import Worker, peak_memory
