@@ -150,7 +150,7 @@ def read_npz(path):
 
 def npz(path):
     """Arrays x_train (N,X), y_train (N,), or x and y, x_test, y_test and, for images, image_shape (h, w) from an
-    .npz without pickle.  x is finite and not negative; its largest value counts as white."""
+    .npz without pickle.  x is finite and not negative; its largest value counts as white.  Raises DataError."""
     arrays = read_npz(path)
     arrays = {f"{name}_train" if name in ("x", "y") else name: array for name, array in arrays.items()}
     missing = [name for name in ("x_train", "y_train", "x_test", "y_test") if name not in arrays]
@@ -171,8 +171,14 @@ def npz(path):
         raise DataError(f"{path}: y_train has {len(found)} classes, numbered up to {y_train.max()}: number them 0, 1, "
                         "… without gaps")
     shape = image_shape_in(arrays, x_train.shape[1], path)
-    return Data(Path(path).stem, x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), shape,
-                float(max(x_train.max(), 1e-30)))
+    return Data(Path(path).stem, *shuffled(x_train, y_train.astype(np.int64)),
+                *shuffled(x_test, y_test.astype(np.int64)), shape, float(max(x_train.max(), 1e-30)))
+
+
+def shuffled(x, y):
+    """Rows that are sorted by class in random order, for some measures look at the first ones; others as they are."""
+    order = np.random.default_rng(0).permutation(len(y)) if (np.diff(y) >= 0).all() else slice(None)
+    return x[order], y[order]
 
 
 def image_shape_in(arrays, width, path):

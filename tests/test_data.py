@@ -200,6 +200,16 @@ def test_any_npz_is_read_with_or_without_an_image_shape(tmp_path):
     assert data.load(tmp_path / "images.npz").image_shape == (3, 4)
 
 
+def test_rows_that_are_sorted_by_class_are_shuffled(tmp_path):
+    """Each with its class; rows in any other order stay in it."""
+    y = np.repeat(np.arange(4, dtype=np.uint8), 10)
+    np.savez(tmp_path / "sorted.npz", **arrays(y_train=y, x_train=np.arange(40)[:, None] * np.ones((1, 12))))
+    found, other = data.load(tmp_path / "sorted.npz"), arrays()
+    assert (np.diff(found.y_train) < 0).any() and sorted(found.x_train[:, 0]) == [*range(40)]
+    assert np.array_equal(found.y_train, found.x_train[:, 0] // 10)
+    np.testing.assert_array_equal(found.x_test, other["x_test"])
+
+
 def test_x_and_y_are_other_names_for_the_training_rows(tmp_path):
     np.savez(tmp_path / "long.npz", **arrays())
     np.savez(tmp_path / "short.npz", **{name.removesuffix("_train"): array for name, array in arrays().items()})
@@ -211,7 +221,7 @@ def test_x_and_y_are_other_names_for_the_training_rows(tmp_path):
     ({"x_train": np.ones((40, 3, 4))}, r"x_train must be \(N, 4\)"), ({"y_test": np.zeros(7, int)}, r"y_test \(N,\)"),
     ({"x_test": np.ones((8, 11))}, r"x_test must be \(N, 12\)"), ({"x_train": np.full((40, 12), np.nan)}, "finite"),
     ({"x_test": -np.ones((8, 12))}, "none negative"), ({"y_train": np.full(40, -1)}, "whole numbers from 0.*wants them as x and y"),
-    ({"y_test": np.full(8, 9)}, "no class that y_train lacks"), ({"y_train": np.full(40, 0.5)}, "whole numbers"),
+    ({"y_test": np.full(8, 9)}, "no class that y_train lacks"), ({"y_train": np.arange(40) % 4 * 2}, "4 classes, numbered up to 6"), ({"y_train": np.full(40, 0.5)}, "whole numbers"),
     ({"image_shape": (5, 5)}, r"h·w = 12, not \[5 5\]"), ({"x_train": np.array([{}] * 40)}, "without pickle")])
 def test_an_npz_that_does_not_fit_is_refused(tmp_path, changes, message):
     np.savez(tmp_path / "data.npz", **arrays(**changes))
@@ -258,6 +268,8 @@ def test_labels_are_hidden_at_random_class_by_class():
 def test_more_labels_than_examples_are_refused():
     with pytest.raises(ValueError, match="class 1 has 2 training examples, fewer than the 3 labels"):
         data.hide_labels(np.array([0, 0, 0, 1, 1]), (0, 1), 3, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="class 7 has 0 training examples"):
+        data.hide_labels(np.array([0, 0, 0, 1, 1]), (0, 7), None, np.random.default_rng(0))
 
 
 def test_the_prior_is_the_paper_s():

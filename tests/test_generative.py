@@ -88,6 +88,7 @@ def test_a_point_lies_among_others_up_to_their_third_neighbour():
     real = np.array([[0.0], [1.0], [3.0], [6.0]])  # third neighbours at 6, 5, 3 and 6
     precision, _ = generative.precision_recall(real, np.array([[-5.9], [-6.1], [11.9], [12.1], [2.0]]))
     assert precision == 3 / 5
+    assert generative.precision_recall(real[:2], real[:3]) == (2 / 3, 1)  # of two, the other one is the furthest
 
 
 @pytest.mark.parametrize("name, likelihood", MODELS)
@@ -151,4 +152,5 @@ def test_the_measures_of_a_model_of_digits():
     assert reader.score(digits.x_test / 16, digits.y_test) > 0.95
     found = generative.measures(trained, reader, digits)
     assert found["samples_read"] < 0.5 and found["sample_precision"] < 0.1 and found["log_p_x"] < -40
+    assert generative.reader(np.eye(5), np.zeros(5)).score(np.eye(5), np.zeros(5)) == 1  # a single class
     assert set(found) == {"log_p_x", "samples_read", "sample_precision", "sample_recall", "calibration_error"}

@@ -1,6 +1,7 @@
 """The whole of what is trained: its gradient with respect to all of θ, ten steps of it, and the
 promise of the run axis."""
 
+import copy
 import tracemalloc
 from dataclasses import replace
 from functools import partial
@@ -8,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from microgmdgm import batches, data, invariance, marginal, objectives, recipes, training
+from microgmdgm import batches, data, fit, invariance, marginal, objectives, recipes, training
 from microgmdgm.adam import Adam
 from microgmdgm.distributions import log_softmax
 from microgmdgm.gradcheck import check_pullback
@@ -156,6 +157,31 @@ def test_two_runs_on_the_run_axis_are_two_single_runs(recipe):
             np.testing.assert_allclose(terms[name][run], terms_alone[name][0], rtol=2e-4, atol=2e-4)
 
 
+def test_where_a_fit_starts_stays_as_it_was():
+    settings = {"labelled_classes": (0, 1), "labels_per_class": 5, "Z": 5, "H": 20}
+    recipe, kept = replace(recipes.FAST, minimum_epoch=300, epochs=1, classifier_epochs=2), []
+    fit("gm-dgm", recipe, data.digits(), keep=lambda state: kept.append(copy.deepcopy(state)), **settings)
+    theta = kept[0].theta.copy()
+    one, two = (fit("gm-dgm", recipe, data.digits(), start=kept[0], **settings)[0].theta for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(kept[0].theta, theta)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"labelled_classes": (0, 0)}, "name a class twice"), ({"prior": (0.5, 0.5)}, "at least the 3 of labelled classes"),
+    ({"prior": (1e-10, 0.5, 0.5 - 1e-10)}, "a probability above 1e-09")])
+def test_what_cannot_be_prepared_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        training.prepare("gm-dgm", recipes.FAST, data.digits(), [0], labels_per_class=5,
+                         **{"labelled_classes": (0, 1, 2), **changes})
+
+
+def test_a_first_layer_of_one_input_has_a_weight_prior_too():
+    layout = small_model(X=1, Z=1).layout
+    for _, start, stop, _, sigma in layout.parts():
+        assert (layout.kernels(np.zeros(1, np.float32))[start:stop] == (sigma > 0)).all()
+
+
 def test_the_same_seed_gives_the_same_numbers_bit_for_bit():
     recipe = replace(recipes.FAST, minimum_epoch=2000, epochs=1, classifier_epochs=1)
 
@@ -216,6 +242,14 @@ def test_only_images_are_augmented(image_shape):
     seen = sum(bytes(row) in rows for row in np.asarray(batch.tx[0]))
     assert (seen == len(batch.tx[0])) if image_shape is None else seen < 0.1 * len(batch.tx[0])
     assert np.array_equal(batch.tx[:, :250], batch.t2x) == (image_shape is None)
+
+
+@pytest.mark.parametrize("image_shape", [None, (8, 8)])
+def test_maps_and_noise_do_without_invariance(image_shape):
+    digits, rngs = replace(data.digits(), image_shape=image_shape), [np.random.default_rng(0)]
+    task, recipe = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0), replace(recipes.FAST_TABLE, gamma=0.0)
+    batch = next(batches.batches(rngs, small_model(X=64), recipe, task, [recipe.at(recipe.classifier_epochs - 1)]))
+    assert batch.t2x is None and np.abs(batch.tx - np.round(16 * batch.tx) / 16).max() > 0.01
 
 
 @pytest.mark.parametrize("setting", ["first_maps", "first_smoothness", "first_beta"])

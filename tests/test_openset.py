@@ -208,5 +208,9 @@ def test_a_truth_says_how_well_new_classes_are_told():
     whole = openset.analyse(openset.Rows(q, ["ash", "new-0"], 1, truth=truth)).whole
     assert whole["recall_new"] == 3 / 4 and whole["precision_new"] == 3 / 4 and whole["accuracy_unlabelled_classes"] == 3 / 4
     assert whole["auroc_new"] == pytest.approx((3 * 5 + 0.5 * 3 + 0.5 * 5) / 24)
+    numbers = np.where(truth == "ash", 1, 2)
+    for kind, name in ((int, 1), (float, 1), (int, 1.0)):  # NaN among labels makes 1.0 of 1
+        rows = openset.Rows(q, [name, 2], 1, truth=numbers.astype(kind).tolist())
+        assert openset.analyse(rows, prior=np.full(2, 0.5)).whole["recall_new"] == 3 / 4
     one = openset.analyse(openset.Rows(q, ["ash", "new-0"], 1, truth=np.full(10, "ash"))).whole
     assert "auroc_new" not in one

@@ -20,6 +20,7 @@ import microgmdgm
 from microgmdgm import recipes
 from microgmdgm.sklearn import SemiUnsupervisedClassifier
 from microgmdgm.sklearn.labels import marked, slots_of, unlabelled
+from microgmdgm.trained import Trained
 from .conftest import ON_GPU
 
 QUICK = replace(recipes.FAST_TABLE, minimum_epoch=1500, classifier_epochs=2, epochs=2)
@@ -266,6 +267,18 @@ def test_densities_are_in_the_units_of_the_data(fitted):
     np.testing.assert_allclose(other.predict_proba(10 * X), fitted.predict_proba(X), atol=0.01)
 
 
+def test_pixels_that_the_model_does_not_see_have_no_density():
+    """Half of the pixels hardly vary, and are left out: their scale does not matter."""
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(60, 8)), 1e-3 * rng.normal(size=(60, 8))])
+    model = quick(recipe=replace(recipes.FAST, epochs=1, classifier_epochs=1, minimum_epoch=500), image_shape=(4, 4),
+                  likelihood="gaussian", prior=[0.5, 0.5]).fit(X, np.where(np.arange(60) < 9, 0, -1))
+    assert model.trained_.pixels.tolist() == [*range(8)]
+    assert model.columns_.log_density(X, model.trained_.pixels) == pytest.approx(-8 * np.log(model.columns_.unit[0]))
+    bounds = [model._by_rows(Trained.bound, X, seed=seed, common=True) for seed in range(8)]
+    np.testing.assert_allclose(model.score_samples(X), np.mean(bounds, axis=0) - 8 * np.log(model.columns_.unit[0]))
+
+
 def test_unlikely_rows_have_a_lower_density(fitted):
     X, _, _ = blobs()
     assert fitted.score_samples(X).min() > fitted.score_samples(X + 30).max()
@@ -292,6 +305,20 @@ def test_a_collapsed_fit_warns():
     with pytest.warns(ConvergenceWarning, match="y has collapsed: .*nats"):
         model = quick(n_new_classes=4, model="m2", recipe=recipe).fit(X, np.full(len(X), -1))
     assert model.monitor_["collapsed"]
+
+
+def test_slots_that_a_recipe_does_not_merge_are_said():
+    X, _, y = blobs()
+    with pytest.warns(ConvergenceWarning, match="No slots were merged, for the recipe has too few classifier_epochs"):
+        quick(n_new_classes="auto").fit(X, y)
+
+
+def test_a_checkpoint_is_of_one_image_shape_and_any_whole_number_is_a_seed(tmp_path):
+    X, _, y = blobs()
+    model = quick(image_shape=(2, 2), random_state=np.int64(3), recipe=replace(QUICK, epochs=1, classifier_epochs=1))
+    model.fit(X, y, checkpoint=tmp_path / "kept.npz")
+    with pytest.raises(ValueError, match=r"image_shape is \[2, 2\] there and \[4, 1\] here"):
+        model.set_params(image_shape=(4, 1)).fit(X, y, checkpoint=tmp_path / "kept.npz")
 
 
 def test_a_sound_fit_does_not_warn():

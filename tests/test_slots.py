@@ -67,6 +67,12 @@ def test_a_class_in_three_slots_merges_by_sums():
     assert groups == [[0, 1, 2], [3]] and len(found.merges) == 2
 
 
+def test_where_all_is_one_class_no_two_slots_are_close():
+    groups, found = updated({(0, 0): 30, (1, 1): 30, (2, 2): 30, (0, 1): 30, (1, 2): 30, (0, 2): 30, (3, 3): 1}, 4, known=0,
+                            merge_above=0.01, merge_last=0.01)
+    assert len(groups) == 1 and found.closest == 0
+
+
 def test_known_classes_never_merge_but_take_in_new_slots():
     """Slots 0 and 1 are known and wholly confused; 2 is a part of 1."""
     groups, _ = updated({(0, 0): 50, (1, 1): 50, (0, 1): 100, (2, 2): 20, (1, 2): 20, (3, 3): 90}, 4, known=2)
