@@ -16,6 +16,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"run_mnist.py: error: {' '.join(message.split())} (see --help)\n")
 
 
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action):
+        """With the default, unless that is None: then the help says what it stands for."""
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def of(kind):
     """The type, in the sense of argparse, of a kind of setting."""
     def parse(text):
@@ -27,62 +33,59 @@ def of(kind):
 
 
 def parser():
-    """All options with their defaults; an option without either is absent."""
+    """All options with their defaults, None where that depends on others or on the data."""
     made = Parser(description="Train GM-DGM or M2 where some classes have a few labels and others none, "
                                 "score it by the paper's protocol, and set the paper's Table 1 beside it.",
-                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                    formatter_class=Formatter)
 
     def add(option, kind=None, **others):
         made.add_argument(option, **({"type": of(kind)} if kind else {}), **others)
     add("--table1", action="store_true", help="the paper's Table 1: --model both --runs 10")
-    add("--model", choices=("gm-dgm", "m2", "both"), help="which model to train (default: gm-dgm)",
-        default=argparse.SUPPRESS)
-    add("--recipe", choices=tuple(RECIPES), default="fast", help="how to train it; see README")
-    add("--runs", FEW, metavar="N", help="how many runs of each model (default: 1)", default=argparse.SUPPRESS)
+    add("--model", choices=("gm-dgm", "m2", "both"), help="which model to train (default: gm-dgm)")
+    add("--recipe", choices=tuple(RECIPES), default="fast",
+        help="how to train it; see Two recipes in lessons/results/README.md")
+    add("--runs", FEW, metavar="N", help="how many runs of each model (default: 1)")
     add("--seed", SEED, default=0, metavar="S", help="seed of the first run; the others follow, S+1, …")
     add("--epochs", EPOCHS, metavar="E", help="epochs on the whole model (default: the recipe's: "
-        + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")", default=argparse.SUPPRESS)
+        + ", ".join(f"{recipe.epochs} for {name}" for name, recipe in RECIPES.items()) + ")")
     add("--classifier-epochs", MORE_EPOCHS, metavar="E", help="epochs before these, on q(y|x) alone (default: the "
-        "recipe's)", default=argparse.SUPPRESS)
-    add("--dataset", metavar=f"{{{','.join(NAMES)},FILE.npz,FILE.csv}}", default=argparse.SUPPRESS,
+        "recipe's)")
+    add("--dataset", metavar=f"{{{','.join(NAMES)},FILE.npz,FILE.csv}}",
         help="…-validation scores the last 10,000 training images, not the test set; an .npz is your own: x, y "
         "with -1 where there is no label, and, if you like, x_test, y_test, image_shape; so is a .csv, with a line of "
         "column names "
         "(default: mnist, or scikit-learn's digits where MNIST is neither here nor can be downloaded)")
-    add("--label-column", metavar="NAME", help="column of your own .csv that has the labels (default: label)",
-        default=argparse.SUPPRESS)
+    add("--label-column", metavar="NAME", help="column of your own .csv that has the labels (default: label)")
     add("--new-classes", SLOTS | "auto", metavar="N", default="auto",
         help="how many classes of your own data have no label, or auto, which finds it")
     add("--data-dir", metavar="DIR", help="folder with the four files of MNIST, or of the data set named, or with a "
         "folder by its name that has them (default: the one that MICROGMDGM_DATA names, or else a download into the "
-        "user's cache)", default=argparse.SUPPRESS)
+        "user's cache)")
     add("--labelled-classes", ORDINAL, nargs="*", metavar="C", default=[0, 1, 2, 8, 9],
         help="classes that have labels; none: unsupervised, all: semi-supervised")
-    add("--labels-per-class", COUNT | "all", metavar="N", default=argparse.SUPPRESS,
+    add("--labels-per-class", COUNT | "all", metavar="N",
         help="labels of each of them, or all (default: 100, or 10 on digits)")
-    add("--extra-classes", SLOTS, metavar="N", default=argparse.SUPPRESS,
+    add("--extra-classes", SLOTS, metavar="N",
         help="slots of y beyond the true number of classes; more find rarer ones (default: 5, or 0 where all classes "
              "are labelled)")
-    add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)", default=argparse.SUPPRESS)
+    add("--sum", choices=("exact", "sparse"), help="the sum over y (default: the recipe's)")
     add("--likelihood", choices=("auto", "bernoulli", "gaussian"), default="auto",
         help="p(x|z); auto: by what your own data hold, bernoulli for images")
     add("--hidden-layers", LAYERS, default=2, metavar="N", help="hidden layers of each network")
-    add("--hidden-units", SIZE, metavar="N", default=argparse.SUPPRESS,
+    add("--hidden-units", SIZE, metavar="N",
         help="units of each hidden layer (default: 500, or 200 on digits)")
-    add("--z-dimensions", SIZE, metavar="N", default=argparse.SUPPRESS,
+    add("--z-dimensions", SIZE, metavar="N",
         help="dimensions of z (default: 100, or 10 for a table of your own)")
     add("--samples", FEW, default=1, metavar="N", help="samples of z for each pair of an example and a class")
     add("--set", nargs="+", action="extend", metavar="NAME=VALUE", default=[],
         help="other settings of the recipe, such as alpha=1; recipes.py has them all")
     add("--gpu", action="store_true", help="compute on the GPU, all runs of a model at once")
     add("--jobs", FEW, metavar="N", help="runs at a time, each in a process of one BLAS thread (default: as many "
-        "as cores, never more than runs); 1: one run at a time, on all cores", default=argparse.SUPPRESS)
-    add("--dask", metavar="ADDRESS", help="compute on a Dask cluster, such as tcp://host:8786",
-        default=argparse.SUPPRESS)
-    add("--out", metavar="DIR", help="folder for the results (default: results/<dataset>-<recipe>-<date and time>)",
-        default=argparse.SUPPRESS)
+        "as cores, never more than runs); 1: one run at a time, on all cores")
+    add("--dask", metavar="ADDRESS", help="compute on a Dask cluster, such as tcp://host:8786")
+    add("--out", metavar="DIR", help="folder for the results (default: results/<dataset>-<recipe>-<date and time>)")
     add("--resume", metavar="DIR", help="go on with the interrupted runs in DIR, with their settings: finished ones "
-        "are not run again; beside it only --data-dir, --jobs, --dask and --quiet", default=argparse.SUPPRESS)
+        "are not run again; beside it only --data-dir, --jobs, --dask and --quiet")
     add("--quiet", action="store_true", help="print nothing but the table at the end")
     return made
 
@@ -103,11 +106,8 @@ def parse(arguments):
         made.error("--gpu computes all runs at once: leave out --jobs and --dask")
     if given >= {"jobs", "dask"}:
         made.error("--dask uses all workers of its cluster: leave out --jobs")
-    defaults = {"model": "both" if asked.table1 else "gm-dgm", "runs": 10 if asked.table1 else 1}
-    for name in ("model", "runs", "epochs", "classifier_epochs", "dataset", "label_column", "data_dir",
-                 "labels_per_class", "extra_classes", "sum", "hidden_units", "z_dimensions", "jobs", "dask", "out",
-                 "resume"):
-        setattr(asked, name, getattr(asked, name, defaults.get(name)))
+    asked.model = asked.model or ("both" if asked.table1 else "gm-dgm")
+    asked.runs = asked.runs or (10 if asked.table1 else 1)
     return asked
 
 

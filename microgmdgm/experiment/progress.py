@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """One bar for all runs, with the time left and the latest figures; without a terminal, one line per epoch."""
+    """Called with the metrics of each epoch, which it shows."""
 
     def __init__(self, folder, quiet):
         recipe = folder.jobs[0].recipe
