@@ -19,8 +19,8 @@
 #
 # **You need** NumPy and derivatives, and no lesson before this one. 45 minutes; the computer needs seconds.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request

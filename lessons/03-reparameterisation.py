@@ -20,8 +20,8 @@
 # **You need** lessons 1 and 2: the Gaussian log-density, value and pullback. 50 minutes; the computer needs some ten
 # seconds.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request

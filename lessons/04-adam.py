@@ -20,8 +20,8 @@
 #
 # **You need** lessons 1 and 2: the log-softmax, value and pullback. 50 minutes; the computer needs some ten seconds.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request
@@ -100,7 +100,8 @@ value, gradient = value_and_gradient(start)
 print(f"at the start: mean log q(y|x) = {value:.3f}; if all classes are as likely it is log 1/10 = {np.log(0.1):.3f}")
 
 # %% [markdown]
-# The start is itself a check: a network that knows nothing should say so.
+# The start is itself a check: its output weights are nearly 0 (`output_sd`), so that all logits are, and a network that
+# knows nothing says so.
 #
 # ## Gradient ascent and Adam
 #

@@ -20,8 +20,8 @@
 # **You need** lessons 1 to 4: the Bernoulli density, pullbacks, Eq. 1, Adam. 75 minutes; the computer needs some
 # twenty seconds.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request
@@ -77,7 +77,8 @@ X, Z, H = grey.shape[1], 2, 100  # pixels, dimensions of z, units in each of two
 
 
 def network(inputs, outputs):
-    """(shape, standard deviation at the start) of each array of a network: weights Glorot-normal, biases 0."""
+    """(shape, standard deviation at the start) of each array of a network: biases 0, weights with the variance
+    2 / (inputs + outputs) of Glorot and Bengio (2010), which keeps the size of signals."""
     sizes = inputs, H, H, outputs
     return [array for a, b in zip(sizes, sizes[1:]) for array in (((a, b), glorot(a, b)), ((1, b), 0))]
 
@@ -230,7 +231,7 @@ draw_terms(terms)
 print(f"at the end: {terms[-1, 0]:.1f} - {terms[-1, 1]:.1f} = {terms[-1, 0] - terms[-1, 1]:.1f} nats")
 
 # %% [markdown]
-# The two terms pull against each other. With $q(z|x)=p(z)$ telling about $z$ would cost nothing, but $z$ would say
+# The two terms pull against each other. With $q(z|x)=p(z)$, $z$ would cost nothing, but it would say
 # nothing of $x$. The sharper $q(z|x)$ is, the better the reconstruction, and the higher the cost. Training pays for
 # a nat of $z$ as long as it buys more than a nat of reconstruction. In the first epochs it buys none: the decoder only
 # learns the mean image, and the cost of $z$ falls to 0 until a first difference between images is worth telling.
@@ -312,7 +313,7 @@ plt.show()
 # <details><summary>Answer</summary>
 #
 # Then $z$ buys nothing, and the best is to pay nothing: $q(z|x)=p(z)$ for every $x$. This is *posterior collapse* in
-# $z$; lesson 7 meets it in $y$, where it is far more common.
+# $z$; lesson 7 meets the same in $y$.
 # </details>
 #
 # **2.** Two models have bounds of −21 and −22 nats. Is the first the better model of the data?

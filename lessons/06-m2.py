@@ -19,8 +19,8 @@
 #
 # **You need** lesson 5: the bound of a VAE. 50 minutes; the computer needs some twenty seconds.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request
@@ -42,8 +42,8 @@ from microgmdgm.plots import COLOURS
 # %% [markdown]
 # ## Two bounds and one objective
 #
-# Kingma and Welling's second model, M2, has a class $y$ with the prior $p(y)=\mathrm{Cat}(\pi)$ beside the latent
-# $z$ with $p(z)=\mathcal N(0,I)$, and draws an image from both: $p(x,y,z)=p(x|y,z)\,p(y)\,p(z)$. Its encoders are
+# Kingma and Welling's second model, M2, has a class $y$ with the prior $p(y)=\mathrm{Cat}(\pi)$, that is
+# $p(y)=\pi_y$, here 1/10 for each, beside the latent $z$ with $p(z)=\mathcal N(0,I)$, and draws an image from both: $p(x,y,z)=p(x|y,z)\,p(y)\,p(z)$. Its encoders are
 # $q(y|x)$, a classifier, and $q(z|x,y)=\mathcal N(\mu(x,y),\sigma^2(x,y))$.
 #
 # An image **with** its label $y$ has the bound of lesson 5, with $y$ known on both sides:

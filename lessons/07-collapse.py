@@ -19,8 +19,8 @@
 #
 # **You need** lessons 5 and 6: the bound, and the sum over y. 45 minutes; the computer needs half a minute.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request
@@ -192,9 +192,9 @@ plt.show()
 # Without any label it comes into use after some twenty epochs, and its bound then passes that of the collapsed model
 # with five times the dimensions. So collapse is not what the bound likes best; it is where training gets stuck. This
 # is the paper's remark in section 2.3, that encoder and decoder with enough capacity find a *locally* best bound
-# without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit. Labels for some classes (lesson 6),
-# a prior on $z$ that depends on $y$ (lesson 8) and a different way to train $q(y|x)$ (lessons 9 and 10) are attempts
-# at one.
+# without $y$. A starved $z$ is no cure: what $y$ tells then need not be the digit. A few labels of every class (lesson
+# 6), a prior on $z$ that depends on $y$ (lesson 8) and a different way to train $q(y|x)$ (lessons 9 and 10) are
+# attempts at one.
 #
 # ## Questions
 #

@@ -20,8 +20,8 @@
 # **You need** lessons 3, 6 and 7: the KL of two Gaussians, the sum over y, the monitor. 75 minutes; the computer
 # needs half a minute.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request
@@ -337,6 +337,10 @@ for name, trained in (("GM-DGM", gm_dgm), ("M2", m2)):
     print(f"{name}, neighbours in z: {reader.score(trained.encode(digits.x_test), digits.y_test):.1%}")
 
 # %% [markdown]
+# Two dimensions leave M2 no room for what $y$ already tells. With the 100 of the models of MNIST neighbours read 77.6 %
+# of the classes from M2's $z$, and 98.6 % from GM-DGM's
+# ([results](results/README.md#what-the-generative-half-is-for)).
+#
 # ## Without labels
 #
 # Lesson 7's M2, which has no labels and ten dimensions of $z$, and GM-DGM in the same situation. **Predict** $I(x;y)$ of
@@ -374,7 +378,7 @@ for name in ("m2", "gm-dgm"):
 # <details><summary>Answer</summary>
 #
 # $\mathrm{KL}(q(z|x,y)\,\|\,p(z|y))$ grows without bound as $\sigma^2(y)$ goes to 0 while $q(z|x,y)$ stays spread
-# out, and spreads for different images of a class have different means: $p(z|y)$ has to cover them all.
+# out, and the $q(z|x,y)$ of the images of one class have different means: $p(z|y)$ has to cover them all.
 # </details>
 #
 # **3.** You want images of a "3" in the style of a given "5". Which of the two models is made for it?

@@ -11,7 +11,7 @@
 # %% [markdown]
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/microgmdgm/microgmdgm/blob/main/lessons/11-arrays.ipynb)
 #
-# # 11. One program, three kinds of arrays
+# # 11. One program, many kinds of arrays
 #
 # **Claim.** The package's functions ask their arguments which library they belong to. So one program runs on NumPy,
 # on a strict implementation of the array API standard, on a GPU through CuPy, and under autograd; and since every
@@ -19,8 +19,8 @@
 #
 # **You need** lesson 2: value and pullback. 50 minutes; the computer needs some twenty seconds.
 #
-# At **Yours** you write a function that the lesson then uses. The line below it says whether it is right, and goes on
-# with ours as long as it is not.
+# At **Yours** you write a function that the lesson then uses. The cell below it says whether it is right; until it is,
+# the lesson uses ours.
 
 # %% tags=["install"]
 import importlib.util, subprocess, sys, urllib.request
@@ -99,7 +99,7 @@ print("strict", np.asarray(softplus(array_api_strict.asarray(l))).round(3))
 print("slope ", slope.round(3))
 
 # %% [markdown]
-# The GPU is the third kind. Only `backend.py` names CuPy: `backend.gpu()` gives it, or says what is missing, and
+# A GPU is another. Only `backend.py` names CuPy: `backend.gpu()` gives it, or says what is missing, and
 # `backend.to_host` brings an array back. The command is `python run_mnist.py --gpu`.
 
 # %%
@@ -261,7 +261,7 @@ plt.show()
 # %% [markdown]
 # ## Questions
 #
-# **1.** Why does no function of the package draw random numbers, except the one that makes a minibatch?
+# **1.** Why does no function between θ and the objective draw random numbers of its own, but take them as arguments?
 #
 # <details><summary>Answer</summary>
 #
