@@ -116,8 +116,8 @@ def own_data():
     heads = [f"{title}: {cases.METHODS[method]}" if method == "ours" else cases.METHODS[method]
              for title in figures.values() for method in methods]
     return markdown(["data, never labelled", *heads], rows) + (
-        f"\n\nIn these rows 1 − P(known) tells never-labelled from known classes with an AUROC of {min(aurocs):.3f} to "
-        f"{max(aurocs):.3f}; a low `score_samples` does with {min(by_bound):.2f} to {max(by_bound):.2f}.")
+        "\n\nIn these rows 1 − P(known), the probability of all new classes together, tells never-labelled from known "
+        f"classes with an AUROC of {min(aurocs):.3f} to {max(aurocs):.3f}; a low `score_samples` does with {min(by_bound):.2f} to {max(by_bound):.2f}.")
 
 
 PUBLISHED = {  # accuracy in percent, by the protocol of the row
