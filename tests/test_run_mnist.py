@@ -195,6 +195,15 @@ def test_bad_input_gets_one_clear_line(options, message, tmp_path, monkeypatch, 
     assert len(errors.splitlines()) == 1 and "error: " in errors and message in errors
 
 
+def test_fractions_have_no_steps_for_a_gaussian_likelihood(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "grey.npz", x_test=rng.random((9, 16)), y_test=np.arange(9) % 3,
+             x_train=rng.random((30, 16)), y_train=np.arange(30) % 3)
+    code, _, errors = answer(capsys, "--dataset", tmp_path / "grey.npz", "--likelihood", "gaussian", "--labelled-classes", 0,
+                             "--labels-per-class", 3, "--out", tmp_path / "out")
+    assert code == 2 and len(errors.splitlines()) == 1 and "grey holds fractions: round them" in errors
+
+
 def test_the_exit_code_reaches_the_shell(tmp_path):
     done = run("--surprise", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == "" and "unrecognized arguments" in done.stderr

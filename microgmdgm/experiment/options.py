@@ -127,6 +127,9 @@ def fill(asked, data):
         asked.extra_classes = 0 if len(classes) == data.C else 5
     asked.z_dimensions = asked.z_dimensions or 100
     asked.likelihood = "bernoulli" if asked.likelihood == "auto" else asked.likelihood
+    if asked.likelihood == "gaussian" and data.x_train.dtype.kind == "f":
+        raise ValueError(f"--likelihood gaussian needs whole numbers, such as bytes, for its noise is as wide as their "
+                         f"steps, but {data.name} holds fractions: round them, or give x and y as data of your own")
 
 
 def labels_of_each(asked):
