@@ -8,10 +8,11 @@ image reveal it: if they put the image into slots j and k as easily as twice int
 c is about 1 for two halves of one class, and falls towards 0 for two classes as q(y|x) learns.  So the two slots of
 largest c become one, whose rows and columns of P are sums, and this repeats until c is at a threshold.  That falls from
 epoch to epoch: the surest come first, and what is left is told apart the better for it.  It also depends on the data:
-two known classes are two for sure, and c has to be clearly above theirs.  They never merge, and a new slot that is
-almost empty is dropped.  The slots that are left say how many classes there are and how frequent: p(y) becomes each
-slot's share of the examples, but evener (`evened`).  Rare classes stay rare, and p(y) does not keep examples in a wrong
-slot, where some are at that time.
+two known classes are two for sure, and c has to be clearly above theirs, though by no more than half of what is left up
+to 1: else nothing would merge where known classes overlap.  They never merge, and a new slot that is almost empty is
+dropped.  The slots that are left say how many classes there are and how frequent: p(y) becomes each slot's share of
+the examples, but evener (`evened`).  Rare classes stay rare, and p(y) does not keep examples in a wrong slot, where
+some are at that time.
 
 Until then p(y) is a guess, and balance (`invariance`) holds q(y|x) to it.  Where new classes are much rarer than that,
 frequent known ones fill the new slots, and rare ones have to share.  It shows after two epochs, for an example that is
@@ -146,13 +147,15 @@ def evened(share, even):
 
 def update(slots, P, recipe, epoch, *, known, least, seated=None):
     """Drop the new slots whose share is below `least`, and merge those that are one class: whose c is above
-    recipe.merge_threshold(epoch), above `merge_known` times the largest c of two known classes if that is at most
-    `merge_guide`, and above `merge_absent` where labelled examples are `missing`.  While q(y|x) is flat every c is 1,
-    and all stay.     P (K,K), `known` classes first, seated (known,K) -> {slot: [slots that become it]}, Slots"""
+    recipe.merge_threshold(epoch), above `merge_known` times the largest c of two known classes, or half way from that
+    to 1 if it is less, unless that c is larger than `merge_guide`, and above `merge_absent` where labelled examples are
+    `missing`.  While q(y|x) is flat every c is 1, and all stay.
+    P (K,K), `known` classes first, seated (known,K) or None -> {slot: [slots that become it]}, Slots"""
     if mutual_information(P) < FLAT:
         return {k: [k] for k in slots.alive}, slots
     share, two = P.sum(axis=1), np.triu(normalised(P[:known, :known]), 1).max(initial=0)
-    threshold = max(recipe.merge_threshold(epoch), recipe.merge_known * two if two <= recipe.merge_guide else 0)
+    above_theirs = min(recipe.merge_known * two, (1 + two) / 2) if two <= recipe.merge_guide else 0
+    threshold = max(recipe.merge_threshold(epoch), above_theirs)
     groups, merges, left = grouped(P, [k for k in slots.alive if k < known or share[k] >= least], known, threshold,
                                    seated, recipe.merge_absent)
     shares = np.array([share[group].sum() for group in groups.values()])

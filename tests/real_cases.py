@@ -56,6 +56,7 @@ DIGITS = {"load": datasets.load_digits, "hidden": [(3, 4, 5, 6, 7)], "labels": 1
 CASES = {  # the never-labelled classes, one experiment a tuple; labels of each other class
     "digits": {**DIGITS, "title": "digits, images", "image_shape": (8, 8)},
     "table": {**DIGITS, "title": "digits, as a table"},
+    "iris": {"title": "iris", "load": datasets.load_iris, "hidden": [(0,), (1,), (2,)], "labels": 10},
     "wine": {"title": "wine", "load": datasets.load_wine, "hidden": [(0,), (1,), (2,)], "labels": 10},
     "cancer": {"title": "breast cancer", "load": datasets.load_breast_cancer, "hidden": [(0,), (1,)], "labels": 20},
     "satimage": {"title": "satellite images", "load": openml("satimage"), "hidden": [(2, 5)], "labels": 20},

@@ -87,6 +87,12 @@ def test_two_new_slots_as_close_as_two_known_classes_stay_apart():
     assert updated(rows, 6, known=1)[0] == [[0, 1], [2, 3], [4, 5]]  # nothing to compare with
 
 
+def test_parts_of_one_class_merge_also_where_known_classes_overlap_much():
+    """Two known classes have c = 0.6: half way to 1 is 0.8, twice as much would be never."""
+    rows = {(0, 0): 50, (1, 1): 50, (0, 1): 60, (2, 2): 50, (3, 3): 50, (2, 3): 75, (4, 4): 50, (5, 5): 50, (4, 5): 90}
+    assert updated(rows, 6, known=2, merge_guide=1)[0] == [[0], [1], [2], [3], [4, 5]]
+
+
 def test_a_new_slot_without_labelled_examples_of_a_known_class_is_no_part_of_it_unless_c_is_large():
     """2 and 3 are as confused with 0, c = 0.5, and as large; of 20 labelled examples of class 0 six lie in 2, none in 3."""
     rows = {(0, 0): 40, (2, 2): 40, (3, 3): 40, (0, 2): 40, (0, 3): 40, (1, 1): 90}
