@@ -364,7 +364,7 @@ plt.show()
 # No: look at M2 with the same recipe in the table. What gains is the way $q(y|x)$ is trained, which both share. To
 # compare the two models, everything else has to stay the same. Both trained as in the paper, where $q(y|x)$ learns from
 # the bound alone but for its few labels, GM-DGM is ahead in each of ten seeds, and so it is with five other
-# settings, in three seeds each, where the paper's text leaves them open
-# ([results](results/README.md#what-the-text-leaves-open)): there the model does matter. (The two differ in two places,
+# settings, in three seeds each, where the paper's text leaves them open; but with a Gaussian $p(x|z)$ M2 is
+# ([results](results/README.md#what-the-text-leaves-open)). There the model does matter. (The two differ in two places,
 # the prior of $z$ and whether the decoder sees $y$; no run here tells the two apart.)
 # </details>

@@ -228,21 +228,6 @@ def sensitivity():
         f"its setting; {hardware(changed[0])}")
 
 
-def without_labels():
-    """Accuracy and what y says of x by epoch, where no class is labelled, beside the public logs."""
-    found, lines, rows = summary("paper-unsupervised"), metrics("paper-unsupervised"), []
-    for epoch in (1, 3, 10, 20):
-        cells = []
-        for model in ("m2", "gm-dgm"):
-            here = [m for m in lines if (m["model"], m["epoch"]) == (model, epoch)]
-            cells += [cases.cell([m["accuracy"] for m in here]), cases.cell([m["mutual_information"] for m in here], 1),
-                      f"{np.mean([m['slots_used'] for m in here]):.0f}"]
-        rows.append([str(epoch), *cells, "{:.1f} ({:.1f})".format(*PUBLIC[epoch]) if epoch in PUBLIC else ""])
-    heads = [f"{TITLES[model]}, {text}" for model in ("m2", "gm-dgm") for text in ("overall", "I(x;y)", "slots used")]
-    return (markdown(["epoch", *heads, "public GMVAE logs"], rows)
-            + f"\n\nCommand: `{found['command']}`; {hardware(found)}")
-
-
 PUBLIC = {10: (60.6, 5.6), 20: (66.6, 5.0), 50: (72.2, 5.1)}  # RuiShu/vae-clustering, seven logs: mean, SD
 
 
