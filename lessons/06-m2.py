@@ -43,8 +43,8 @@ from microgmdgm.plots import COLOURS
 # ## Two bounds and one objective
 #
 # Kingma and Welling's second model, M2, has a class $y$ with the prior $p(y)=\mathrm{Cat}(\pi)$, that is
-# $p(y)=\pi_y$, here 1/10 for each, beside the latent $z$ with $p(z)=\mathcal N(0,I)$, and draws an image from both: $p(x,y,z)=p(x|y,z)\,p(y)\,p(z)$. Its encoders are
-# $q(y|x)$, a classifier, and $q(z|x,y)=\mathcal N(\mu(x,y),\sigma^2(x,y))$.
+# $p(y)=\pi_y$, here 1/10 for each, beside the latent $z$ with $p(z)=\mathcal N(0,I)$, and draws an image from both:
+# $p(x,y,z)=p(x|y,z)\,p(y)\,p(z)$. Its encoders are $q(y|x)$, a classifier, and $q(z|x,y)=\mathcal N(\mu(x,y),\sigma^2(x,y))$.
 #
 # An image **with** its label $y$ has the bound of lesson 5, with $y$ known on both sides:
 #

@@ -176,7 +176,8 @@ def npz(path):
 
 
 def shuffled(x, y):
-    """Rows that are sorted by class in random order, for some measures look at the first ones; others as they are."""
+    """Rows that are sorted by class in random order, for some measures look at the first ones; others as they are.
+    x (N,X), y (N,) -> the same"""
     order = np.random.default_rng(0).permutation(len(y)) if (np.diff(y) >= 0).all() else slice(None)
     return x[order], y[order]
 

@@ -79,8 +79,7 @@ def as_alone(eps, weight, samples=1):
     """The noise in the order in which each run would use it without the pairs that fill it up, on the CPU.
     eps (…,P',Z), weight (…,P) of compact pairs, of which each is used `samples` times -> (…,P',Z)"""
     added, place = np.sum(weight == 0, axis=-1, keepdims=True), np.arange(eps.shape[-2])
-    place = place - np.minimum(place // max(weight.shape[-1], 1), samples) * added
-    return np.take_along_axis(eps, place[..., None], axis=-2)
+    return np.take_along_axis(eps, (place - np.minimum(place // weight.shape[-1], samples) * added)[..., None], axis=-2)
 
 
 def with_labelled(pairs, labels, U, samples=1):
@@ -102,6 +101,7 @@ def pairs(log_q, *, sum_over_y, u, labels, eps, top=1, samples=1):
     chosen = exact(log_q) if sum_over_y == "exact" else sparse(log_q, u, top)
     if namespace(log_q) is np:
         chosen = compact(chosen)
-        eps = as_alone(eps, chosen.weight, samples)
+        if (chosen.weight == 0).any():
+            eps = as_alone(eps, chosen.weight, samples)
     chosen = with_labelled(chosen, labels, log_q.shape[-2], samples)
     return replace(chosen, eps=eps[..., :chosen.y.shape[-1], :])

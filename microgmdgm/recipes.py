@@ -178,8 +178,8 @@ def recipe_for(name, image_shape):
 
 
 def for_slots(recipe, K, known, extra):
-    """The recipe for K slots, of which the first `known` are labelled classes and `extra` ones are there to be
-    merged."""
+    """The recipe for K slots, of which the first `known` are labelled classes and `extra` ones are there to be merged:
+    balance grows with K for tables, smoothness waits for images without labels, and without extra slots none merges."""
     if recipe.noise:
         recipe = replace(recipe, beta=max(recipe.beta, K / 2))
     elif recipe.maps and not known:

@@ -245,7 +245,7 @@ def test_only_images_are_augmented(image_shape):
 
 
 @pytest.mark.parametrize("image_shape", [None, (8, 8)])
-def test_maps_and_noise_do_without_invariance(image_shape):
+def test_maps_and_noise_apply_without_invariance_too(image_shape):
     digits, rngs = replace(data.digits(), image_shape=image_shape), [np.random.default_rng(0)]
     task, recipe = batches.Task.prepare(digits, (0, 1), 5, rngs, -1.0), replace(recipes.FAST_TABLE, gamma=0.0)
     batch = next(batches.batches(rngs, small_model(X=64), recipe, task, [recipe.at(recipe.classifier_epochs - 1)]))

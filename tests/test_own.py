@@ -66,6 +66,14 @@ def test_the_report_and_the_summary_are_there(done):
     assert not list(out.glob("*.partial"))
 
 
+def test_test_rows_without_any_label_are_no_truth(tmp_path, capsys):
+    code, _, errors = answer(capsys, "--dataset", write(tmp_path / "trees.npz", y_test=np.full(40, "-1")), *QUICK, "--quiet",
+                             "--out", tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert code == 0, errors
+    assert summary["rows"] == 40 and "accuracy" not in summary and summary["accuracy_labelled_rows"] is None
+
+
 def test_images_and_no_test_rows(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 50, (60, 16), dtype=np.uint8) + 200 * (np.arange(16) % 3 == np.arange(60)[:, None] % 3)
