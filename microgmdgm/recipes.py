@@ -141,8 +141,9 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # which find the borders between digits; and half of the balance.
 # Parts of one class merge while the maps are large, the surest first: a known slot that has taken in a little of a new
 # class is told apart from it once the others are pure.
-# A slot that two classes share holds twice as many as another, and one that has a class and half of another 1.5 times:
-# only the first is split.
+# In doubt labels say whether a new slot that looks like a known class is a part of it.
+# A slot that two classes share holds nearly twice as many as another, and one that has a class and half of another 1.5
+# times: only the first is split.
 # Where no class is labelled, smoothness waits until the maps have grown (`for_slots`): q(y|x) begins flat, and without
 # labels smoothness may hold it there.
 # Where new classes turn out to be much rarer than p(y) says, balance tolerates it: else frequent known ones fill slots
@@ -150,20 +151,20 @@ PAPER = Recipe("paper", epochs=200, learning_rate=1e-3, exact_epochs=3, top=5, w
 # another class.
 FAST = Recipe("fast", epochs=8, classifier_epochs=24, classifier_decay_from=0.6, unlabelled_batch=250,
               labelled_batch=50, learning_rate=3e-3, decay_from=0.3, alpha=30.0, maps=0.75, gamma=50.0, smoothness=2.0,
-              beta=4.0, tolerance=0.7, merge_from=6, merge_above=0.5, merge_last=0.14, split_above=1.7,
-              minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3, first_smoothness=0.5, first_beta=2.0,
-              held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True, labelled_share=True, joint_share=0.4,
-              sum_over_y="sparse", minimum_sd=0.1)
+              beta=4.0, tolerance=0.7, merge_from=6, merge_above=0.5, merge_last=0.14, merge_absent=0.25,
+              split_above=1.6, minimum_epoch=50_000, first_epochs=10, first_maps=2.0, maps_grow=3,
+              first_smoothness=0.5, first_beta=2.0, held=0.9, q_rate=0.01, dream=4.0, kl_warm_up=1.0, warm_start=True,
+              labelled_share=True, joint_share=0.4, sum_over_y="sparse", minimum_sd=0.1)
 # Small images, which a map blurs more: smaller maps at first, no smoothness until slots have formed, then little, and
-# fewer epochs, because there is less to learn.  Slots merge later, and without a look at known classes; and in the end
-# parts of a class that are mixed less.
+# fewer epochs, because there is less to learn.  Slots merge later, and without a look at known classes or labels; and
+# in the end parts of a class that are mixed less.
 FAST_SMALL = replace(FAST, epochs=5, classifier_epochs=16, first_maps=4 / 3, first_smoothness=0.125, smooth_from=5,
-                     merge_from=8, merge_above=0.2, merge_last=0.125, merge_known=0.0, split_above=0.0, tolerance=1.0,
-                     minimum_sd=0.0)
+                     merge_from=8, merge_above=0.2, merge_last=0.125, merge_known=0.0, merge_absent=0.0,
+                     split_above=0.0, tolerance=1.0, minimum_sd=0.0)
 # A table: t(x) adds noise.  Balance is only as strong as it takes to fill the slots, stronger for more slots
 # (`for_slots`), because classes are rarely as frequent as the prior says; and p(y) is evener after a merge, so that a
-# small slot that holds a part of a class grows into it, and merges next.  Classes overlap more than those of images,
-# so that labels too say what is one class.  The learning rate rises at first, because wide tables diverge otherwise.
+# small slot that holds a part of a class grows into it, and merges next.  Labels say what is one class.  The learning
+# rate rises at first, because wide tables diverge otherwise.
 FAST_TABLE = replace(FAST_SMALL, first_maps=2.0, smooth_from=0, merge_last=0.2, merge_known=2.0, merge_guide=1.0,
                      merge_absent=0.7, even=0.5, learning_rate=1e-3, rate_warm_up=100, minimum_epoch=12_000, noise=0.4,
                      warm_start=False)

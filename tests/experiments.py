@@ -9,7 +9,9 @@ images, by which settings are chosen, and at half of the recipe's epochs.  Other
 mirror to name, each an .npz with x_train, y_train, x_test, y_test and image_shape, of bytes with light strokes: usps,
 7,291 and 2,007 images of 16×16; kannada, the test images of Kannada-MNIST (Prabhu, 2019), 8,000 of them at random for
 training; dig, its 10,240 of other writers, and kmnist8k, the test images of KMNIST, in the same way; bangla, devanagari
-and telugu, 5,000, 2,500 and 2,500 training images of 32×32 of CMATERdb 3 and its test images, inverted.
+and telugu, 5,000, 2,500 and 2,500 training images of 32×32 of CMATERdb 3 and its test images, inverted; hoda, 8,000 of
+the "remaining samples" of Hoda's Persian digits, the larger side drawn to 20 pixels in the middle of 28×28, and 4,000 of
+its test images; semeion, 1,200 and 393 images of 16×16; notmnist, the 10,000 test images of notMNIST in the same way.
 """
 
 import argparse
@@ -50,7 +52,8 @@ PARTS = {  # title of a row: what it leaves out
 FASHION = "--dataset fashion-mnist --labels-per-class 120"  # 2 % of a class
 USPS = "--dataset usps.npz --labels-per-class 20"
 SCRIPTS = {"Kannada": "kannada", "Kannada, other writers": "dig", "Bangla": "bangla", "Devanagari": "devanagari",
-           "Telugu": "telugu", "Kuzushiji, old Japanese letters": "kmnist8k"}
+           "Telugu": "telugu", "Kuzushiji, old Japanese letters": "kmnist8k", "Persian": "hoda", "Semeion": "semeion",
+           "letters A to J of many typefaces": "notmnist"}
 NO_LABELS = "--labelled-classes --extra-classes 10"
 ALL = "0 1 2 3 4 5 6 7 8 9"
 HALF = "--dataset mnist-validation --classifier-epochs 15 --epochs 4 --set first_epochs=4"  # as version 0.2 had it

@@ -21,7 +21,7 @@ def test_every_row_is_a_command_and_each_another_one(monkeypatch):
     monkeypatch.setattr(options, "for_slots", lambda *_: FAST)
     jobs = [(experiments.jobs_of(f"--labels-per-class 9 {arguments} --dataset digits", [0])[1][0],
              arguments.partition("--dataset ")[2].partition(" ")[0]) for arguments in ROWS]
-    assert len(set(jobs)) == len(ROWS) == 66
+    assert len(set(jobs)) == len(ROWS) == 69
 
 
 def test_a_part_of_the_data_is_learnt_from():

@@ -216,7 +216,8 @@ def test_training_asks_where_labelled_examples_lie_if_they_are_few(monkeypatch):
     monkeypatch.setattr(merging, "seats", lambda *given: 1000 * np.eye(*given[-1]))
     states, _ = fitted(recipe, [0, 1])
     assert not [merge for each in states.slots for merge in each.merges if merge[2] < 5]
-    assert [merge for each in fitted(RECIPE, [0, 1])[0].slots for merge in each.merges if merge[2] < 5]
+    unasked, _ = fitted(replace(RECIPE, merge_absent=0.0), [0, 1])
+    assert [merge for each in unasked.slots for merge in each.merges if merge[2] < 5]
 
 
 def test_new_classes_are_rare_if_few_examples_are_in_their_slots():
