@@ -143,7 +143,7 @@ plt.show()
 # Without labels $y$ has collapsed onto the prior. Its bound is about that of a VAE, which is what it has become, and
 # two thirds of a nat, of the more than ten that training gains, below that of the model whose $y$ names the digits.
 # Nobody who watched the bound alone would see that one of them can classify and the other cannot. On MNIST, trained as
-# in the paper, it is the same: without labels the $y$ of M2 collapsed in each of five seeds
+# in the paper, it is the same: without labels the $y$ of M2 has collapsed in each of five seeds
 # ([results](results/README.md#without-any-label)).
 #
 # ## Why the bound does not mind

@@ -11,7 +11,7 @@ mirror to name, each an .npz with x_train, y_train, x_test, y_test and image_sha
 training; dig, its 10,240 of other writers, and kmnist8k, the test images of KMNIST, in the same way; bangla, devanagari
 and telugu, 5,000, 2,500 and 2,500 training images of 32×32 of CMATERdb 3 and its test images, inverted; hoda, 8,000 of
 the "remaining samples" of Hoda's Persian digits, the larger side drawn to 20 pixels in the middle of 28×28, and 4,000 of
-its test images; semeion, 1,200 and 393 images of 16×16; notmnist, the 10,000 test images of notMNIST in the same way.
+its test images; semeion, 1,200 and 393 images of 16×16; notmnist, the test images of notMNIST, 8,000 of them for training.
 """
 
 import argparse
